@@ -1,0 +1,60 @@
+# `make demo` and `make test` work on a fresh clone: each makes .venv and installs everything itself.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# torch first and alone, so that nothing else can pull in another build of it. On Linux, PyPI's torch is a CUDA build of
+# several GB; for the small CPU build: make demo TORCH_INDEX="--index-url https://download.pytorch.org/whl/cpu"
+TORCH_INDEX ?=
+OUT    ?= build/demo
+JOBS   ?= 2
+
+.PHONY: demo test check format lint bench peers clean help
+
+help:
+	@echo "make demo    train, convert, estimate and deploy on built-in data; report in $(OUT)/report.html"
+	@echo "make test    lint, types, import contracts, then the tests"
+	@echo "make bench   the benchmarks (installs peer libraries)"
+	@echo "make format  format the code"
+	@echo "make clean   remove .venv and build products"
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) $(TORCH_INDEX) torch
+	$(PIP) --editable ".[train]"
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) --editable ".[train,dev]"
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.run
+	$(PIP) --editable ".[peers]"
+	$(PIP) --no-deps spikingjelly norse
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/snnkit demo --out $(OUT)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+peers: $(VENV)/.peers
+
+bench: $(VENV)/.peers
+	$(BIN)/python benchmarks/lif.py
+
+clean:
+	rm -rf $(VENV) build dist snnkit.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,1 +1,1 @@
-"""(in the making)"""
+"""The snnkit command: demo, train, convert, energy, deploy, chips, datasets, info."""

@@ -1,3 +1,76 @@
-"""snnkit: train spiking networks on event data, convert ANNs to spikes, and know what an inference costs on a chip."""
+"""snnkit: train spiking networks on event data, convert ANNs to spikes, and know what an inference costs on a chip.
+
+This file is a table of contents: a name is imported from its room when it is first used, so `import snnkit` opens no file
+and compiles nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+_CONTENTS = {
+    "snnkit.events": ["EventTensor"],
+    "snnkit.neurons": ["IF", "LIF", "CubaLIF", "AdaptiveLIF", "LeakyIntegrator"],
+    "snnkit.layers": [
+        "Linear",
+        "Conv2d",
+        "AvgPool2d",
+        "SumPool2d",
+        "Flatten",
+        "Dropout",
+        "BatchNorm",
+        "Sequential",
+        "Stream",
+    ],
+    "snnkit.activity": ["Activity", "trace"],
+    "snnkit.interop": ["to_nir", "from_nir", "save", "load"],
+    "snnkit.conversion": ["convert"],
+    "snnkit.training": ["fit", "evaluate"],
+    "snnkit.errors": ["UserError"],
+}
+_ROOMS = {
+    "surrogate": "snnkit.neurons.surrogate",
+    "losses": "snnkit.training.losses",
+    **{room: f"snnkit.{room}" for room in ["conversion", "datasets", "encoders", "hardware", "interop"]},
+    **{room: f"snnkit.{room}" for room in ["kernels", "layers", "neurons", "training"]},
+}
+_HOME = {name: room for room, names in _CONTENTS.items() for name in names}
+
+__all__ = [*_HOME, *_ROOMS]  # noqa: PLE0604 (the names are strings)
+
+if TYPE_CHECKING:  # the same table for type checkers and editors
+    from snnkit import conversion, datasets, encoders, hardware, interop, kernels, layers, neurons, training
+    from snnkit.activity import Activity, trace
+    from snnkit.conversion import convert
+    from snnkit.errors import UserError
+    from snnkit.events import EventTensor
+    from snnkit.interop import from_nir, load, save, to_nir
+    from snnkit.layers import (
+        AvgPool2d,
+        BatchNorm,
+        Conv2d,
+        Dropout,
+        Flatten,
+        Linear,
+        Sequential,
+        Stream,
+        SumPool2d,
+    )
+    from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, surrogate
+    from snnkit.training import evaluate, fit, losses
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        value = import_module(_ROOMS[name])
+    elif name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    else:
+        raise AttributeError(f"snnkit has no '{name}'; see dir(snnkit) for what there is")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -2,7 +2,7 @@
 
 from snnkit.training.checkpoint import CheckpointError, load_weights, save_weights
 from snnkit.training.evaluation import Evaluation, evaluate, predict
-from snnkit.training.fit import Epoch, FitResult, fit
+from snnkit.training.loop import Epoch, FitResult, fit
 from snnkit.training.losses import (
     class_scores,
     cross_entropy,

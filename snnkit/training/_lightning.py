@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from snnkit.errors import UserError
 from snnkit.training.evaluation import device_of
-from snnkit.training.fit import Epoch, Recorder, Settings
+from snnkit.training.loop import Epoch, Recorder, Settings
 
 
 def run(net: nn.Module, train, val, settings: Settings, recorder: Recorder) -> None:

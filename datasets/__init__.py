@@ -1,1 +1,26 @@
-"""(in the making)"""
+"""Event recordings: reading files, known datasets, batches for training.
+
+ds = snnkit.datasets.load("digits", split="train")
+for events, labels in snnkit.datasets.batches(ds, dt=10e-3, steps=30, shuffle=True): ...
+"""
+
+from snnkit.datasets import augment
+from snnkit.datasets.batches import Batches, batches
+from snnkit.datasets.dataset import EventDataset
+from snnkit.datasets.errors import DataNotFound, EventFileError
+from snnkit.datasets.registry import info, load, names
+from snnkit.recordings import Events, Packed
+
+__all__ = [
+    "load",
+    "names",
+    "info",
+    "batches",
+    "Batches",
+    "augment",
+    "EventDataset",
+    "Events",
+    "Packed",
+    "DataNotFound",
+    "EventFileError",
+]

@@ -1,0 +1,23 @@
+"""What can go wrong with data: it is not there, or it is not what it says."""
+
+from __future__ import annotations
+
+from snnkit.errors import UserError
+
+
+class DataNotFound(UserError):
+    """The files of a dataset are nowhere to be found; the message says where to get them and where to put them."""
+
+
+class EventFileError(UserError):
+    """A recording is truncated or corrupt.
+
+    Args:
+        source: name of the file, with the archive it is in.
+        offset: byte at which the first wrong record begins.
+        reason: what was expected there and what came.
+    """
+
+    def __init__(self, source: str, offset: int, reason: str):
+        super().__init__(f"{source}, byte {offset}: {reason}")
+        self.source, self.offset, self.reason = source, offset, reason

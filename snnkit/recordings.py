@@ -1,0 +1,194 @@
+"""Recordings of event cameras: one (`Events`) or many end to end (`Packed`), in microseconds, as sensors write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from snnkit.binning import bins_of, check_dt, check_steps, flat_index
+from snnkit.errors import UserError
+from snnkit.events import EventTensor
+
+Sensor = tuple[int, int, int]  # polarities, height, width
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Events:
+    """One recording as a structure of arrays: event k is at pixel (x[k], y[k]), polarity p[k], time t[k].
+
+    Args:
+        t: times in **microseconds** (int64), not decreasing. The unit of event cameras' files; everything that
+            makes steps of them (`tensor`, `frames`, `batches`) takes its `dt` in seconds, as all of snnkit does.
+        x, y: column (to the right) and row (downwards) of the pixel, from 0.
+        p: 1 for ON (brighter), 0 for OFF (darker).
+        sensor: (polarities, height, width).
+
+    >>> Events([10, 250], [3, 4], [0, 1], [1, 0], sensor=(2, 8, 8))
+    Events(2 events, 8x8 pixels, 0.010 to 0.250 ms, 50% ON)
+    """
+
+    t: NDArray[np.int64]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    p: NDArray[np.uint8]
+    sensor: Sensor
+
+    def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, *, sensor: Sequence[int]):
+        columns = {"t": (t, np.int64), "x": (x, np.int16), "y": (y, np.int16), "p": (p, np.uint8)}
+        for name, (values, dtype) in columns.items():
+            object.__setattr__(self, name, _column(name, values, dtype))
+        lengths = {name: len(getattr(self, name)) for name in columns}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"expected t, x, y, p of one length, got {lengths}")
+        if len(sensor) != 3 or min(sensor) < 1:
+            raise ValueError(f"expected sensor=(polarities, height, width), got {tuple(sensor)}")
+        object.__setattr__(self, "sensor", (int(sensor[0]), int(sensor[1]), int(sensor[2])))
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def __repr__(self) -> str:
+        _, height, width = self.sensor
+        if not len(self):
+            return f"Events(0 events, {width}x{height} pixels)"
+        span = f"{self.t[0] / 1e3:.3f} to {self.t[-1] / 1e3:.3f} ms"
+        return f"Events({len(self)} events, {width}x{height} pixels, {span}, {np.mean(self.p != 0):.0%} ON)"
+
+    @property
+    def duration(self) -> float:
+        """Time of the last event in seconds, counted from the zero of the recording; 0 if there is none."""
+        return float(self.t[-1]) * 1e-6 if len(self) else 0.0
+
+    def between(self, start: float, stop: float) -> Events:
+        """The events with start <= time < stop, in seconds. No copy; times keep their zero."""
+        a, b = np.searchsorted(self.t, [round(start * 1e6), round(stop * 1e6)])
+        return Events(self.t[a:b], self.x[a:b], self.y[a:b], self.p[a:b], sensor=self.sensor)
+
+    def tensor(self, *, dt: float, steps: int | None = None, binary: bool = False) -> EventTensor:
+        """The recording as an `EventTensor` of shape (T, 1, P, H, W); arguments as for `Packed.tensor`."""
+        packed = Packed(self.t, self.x, self.y, self.p, np.array([0, len(self)]), self.sensor)
+        return packed.tensor(dt=dt, steps=steps, binary=binary)
+
+    def frames(self, dt: float, steps: int | None = None) -> NDArray[np.float32]:
+        """Event counts in half-open bins [k dt, (k+1) dt), of shape (T, P, H, W); `dt` in seconds."""
+        return self.tensor(dt=dt, steps=steps).dense()[:, 0].numpy()
+
+
+def _column(name: str, values: ArrayLike, dtype: type[np.integer]) -> NDArray:
+    """`values` as one column of `dtype`; no copy if they are one already, no silent wrap-around if they are not."""
+    array = np.asarray(values)
+    if array.dtype == dtype and array.ndim == 1:
+        return array
+    if array.ndim != 1:
+        raise ValueError(f"expected {name} with one axis, got shape {array.shape}")
+    if array.size and array.dtype.kind not in "iub":
+        unit = "microseconds as integers; seconds become them by (t * 1e6).astype('int64')"
+        raise TypeError(f"expected {name} in {unit if name == 't' else 'integers'}, got {array.dtype}")
+    bounds = np.iinfo(dtype)
+    if array.size and (array.min() < bounds.min or array.max() > bounds.max):
+        raise ValueError(f"{name} goes from {array.min()} to {array.max()}: outside {np.dtype(dtype).name}")
+    return array.astype(dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """Many recordings end to end: recording i is rows offsets[i] to offsets[i+1] of the columns, sorted in time."""
+
+    t: NDArray[np.int64]  # microseconds
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
+    p: NDArray[np.uint8]
+    offsets: NDArray[np.int64]  # one more than there are recordings
+    sensor: Sensor
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> Events:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"recording {i} of {len(self)}")
+        a, b = self.offsets[i % len(self)], self.offsets[i % len(self) + 1]
+        return Events(self.t[a:b], self.x[a:b], self.y[a:b], self.p[a:b], sensor=self.sensor)
+
+    def durations(self) -> NDArray[np.float64]:
+        """Time of each recording's last event in seconds; 0 for an empty one."""
+        out = np.zeros(len(self))
+        some = np.flatnonzero(np.diff(self.offsets))
+        out[some] = self.t[self.offsets[some + 1] - 1] * 1e-6
+        return out
+
+    def gather(self, ids: ArrayLike) -> Packed:
+        """The recordings `ids`, in that order, as columns of their own (a copy)."""
+        ids = np.asarray(ids, dtype=np.int64)
+        starts, counts = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+        return Packed(self.t[rows], self.x[rows], self.y[rows], self.p[rows], offsets, self.sensor)
+
+    def owners(self) -> NDArray[np.int64]:
+        """For each event, the recording it belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def tensor(self, *, dt: float, steps: int | None = None, binary: bool = False) -> EventTensor:
+        """All recordings as one batch, an `EventTensor` of shape (T, B, P, H, W).
+
+        Step k holds the events with k dt <= time < (k+1) dt. Events in one cell of one step add up, or count once if
+        `binary`. Events at or after steps · dt are left out.
+
+        Args:
+            dt: length of a step in seconds.
+            steps: number of steps T; None takes what the longest recording needs.
+            binary: cells hold 0 or 1 instead of counts.
+
+        Raises:
+            UserError: `dt` is not positive or as long as the recordings (milliseconds given as seconds?), or an event
+                lies outside the sensor or before time zero.
+        """
+        longest = float(self.durations().max(initial=0.0))
+        dt = check_dt(check_dt_fits(dt, longest))
+        steps = steps_for(longest, dt) if steps is None else check_steps(steps)
+        if self.t.size and self.t.min() < 0:
+            raise UserError(
+                f"event {int(np.argmax(self.t < 0))} is before time 0; subtract the recording's first time"
+            )
+        cell = flat_index((self.x, self.y, self.p), self.sensor, len(self.t))
+        step = bins_of(self.t, 1e-6, dt)
+        key = (step * len(self) + self.owners()) * math.prod(self.sensor) + cell
+        if len(step) and step.max() >= steps:
+            key = key[step < steps]
+        return _merged(key, (steps, len(self), *self.sensor), dt, binary)
+
+
+def steps_for(longest: float, dt: float) -> int:
+    """Steps of `dt` that hold an event at `longest` seconds."""
+    return int(bins_of(np.array([round(longest * 1e6)]), 1e-6, dt)[0]) + 1
+
+
+def check_dt_fits(dt: float, longest: float) -> float:
+    """`dt` again, unless it puts whole recordings of `longest` seconds into one step, or is finer than their ticks."""
+    if longest and isinstance(dt, (int, float)) and dt >= longest:
+        raise UserError(
+            f"dt is in seconds: a step of dt={dt:g} s is as long as the recordings ({longest:.3g} s); "
+            f"for {dt:g} ms write dt={dt * 1e-3:g}"
+        )
+    if isinstance(dt, float) and 0 < dt < 1e-6:
+        raise UserError(
+            f"dt={dt:g} s is finer than the ticks of the recordings, 1 us; for 1 ms write dt=1e-3"
+        )
+    return dt
+
+
+def _merged(key: NDArray[np.int64], shape: tuple[int, ...], dt: float, binary: bool) -> EventTensor:
+    """EventTensor of flat positions ((step · B + recording) · cells + cell) in any order; equal ones add up."""
+    key = np.sort(key)
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    counts, (rows, cell) = np.diff(first, append=len(key)), np.divmod(key[first], math.prod(shape[2:]))
+    rowptr = np.searchsorted(rows, np.arange(shape[0] * shape[1] + 1))
+    values = None if binary or counts.max(initial=1) == 1 else torch.from_numpy(counts.astype(np.float32))
+    indices = torch.from_numpy(cell.astype(np.int32))
+    return EventTensor(torch.from_numpy(rowptr), indices, values, shape=shape, dt=dt)

@@ -8,19 +8,25 @@ from snnkit.datasets import augment
 from snnkit.datasets.batches import Batches, batches
 from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError
-from snnkit.datasets.registry import info, load, names
+from snnkit.datasets.nmnist_file import read_nmnist
+from snnkit.datasets.registry import about, info, load, locate, names
+from snnkit.datasets.store import cache_folder
 from snnkit.recordings import Events, Packed
 
 __all__ = [
     "load",
     "names",
     "info",
+    "about",
+    "locate",
     "batches",
     "Batches",
     "augment",
+    "read_nmnist",
     "EventDataset",
     "Events",
     "Packed",
     "DataNotFound",
     "EventFileError",
+    "cache_folder",
 ]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.datasets.dataset import EventDataset
-from snnkit.datasets.store import Arrays, cached, digest, from_arrays, to_arrays
+from snnkit.datasets.store import Writer, cached, digest, from_arrays
 from snnkit.encoders.camera import Camera, record_packed
 from snnkit.errors import UserError
 
@@ -59,16 +59,16 @@ def load(
     if size < 4:
         raise UserError(f"expected size >= 4 pixels, got {size}")
     key: dict[str, Any] = {"source": SOURCE, "camera": asdict(camera), "size": size, "seed": seed}
-    arrays = cached("digits", key, lambda: _build(camera, size, seed))
+    arrays = cached("digits", key, lambda store: _build(store, camera, size, seed))
     labels = np.asarray(arrays["labels"])
     held = _held_out(labels, split_seed, mix_writers)
     ids = {"train": np.flatnonzero(~held), "test": np.flatnonzero(held), "all": np.arange(len(labels))}[split]
-    packed = from_arrays(arrays, tuple(int(n) for n in arrays["sensor"]))
+    packed = from_arrays(arrays)
     classes = tuple(str(k) for k in range(10))
     return EventDataset(f"digits {split}", packed, labels, classes, ids=ids, pictures=arrays["images"])
 
 
-def _build(camera: Camera, size: int, seed: int) -> Arrays:
+def _build(store: Writer, camera: Camera, size: int, seed: int) -> None:
     from sklearn.datasets import load_digits  # a second of imports: only when nothing is cached
 
     bunch = load_digits()
@@ -78,7 +78,9 @@ def _build(camera: Camera, size: int, seed: int) -> Arrays:
     if found != SOURCE:
         raise UserError(f"this scikit-learn has other digits than the 1 797 known ones (hash {found[:16]})")
     packed = record_packed(enlarge(images, size), camera=camera, seed=seed)
-    return to_arrays(packed, labels=labels, images=images[:, None], sensor=np.array(packed.sensor))
+    store.add(packed)
+    store.save("labels", labels)
+    store.save("images", images[:, None])
 
 
 def enlarge(images: NDArray, size: int) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ class EventFileError(UserError):
 
     Args:
         source: name of the file, with the archive it is in.
-        offset: byte at which the first wrong record begins.
+        offset: byte at which the first wrong record begins; None if it cannot be told, as in a damaged archive.
         reason: what was expected there and what came.
     """
 
-    def __init__(self, source: str, offset: int, reason: str):
-        super().__init__(f"{source}, byte {offset}: {reason}")
+    def __init__(self, source: str, offset: int | None, reason: str):
+        place = source if offset is None else f"{source}, byte {offset}"
+        super().__init__(f"{place}: {reason}")
         self.source, self.offset, self.reason = source, offset, reason

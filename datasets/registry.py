@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 from snnkit.datasets.dataset import EventDataset
@@ -61,6 +62,21 @@ def info(name: str) -> Entry:
     if name not in ENTRIES:
         raise UserError(f"there is no dataset {name!r}; {nearest(name, ENTRIES)}")
     return ENTRIES[name]
+
+
+def about(name: str) -> str:
+    """What a dataset is, in one line."""
+    return info(name).summary
+
+
+def locate(name: str, root: str | PathLike[str] | None = None) -> str:
+    """Where the files of a dataset are; "built in" if it needs none.
+
+    Raises:
+        DataNotFound: they are nowhere; the message says where to get them and where to put them.
+    """
+    entry = info(name)
+    return "built in" if entry.built_in else str(importlib.import_module(entry.module).locate(root).path)
 
 
 def load(name: str, split: str = "train", **options: Any) -> EventDataset:

@@ -293,9 +293,7 @@ def _columns(key: NDArray[np.int64], t_end: int, height: int, width: int) -> tup
 
 
 def _pack(parts: list[tuple], counts: list[NDArray], sensor: tuple[int, int, int]) -> Packed:
-    if not parts:
-        empty = _columns(np.zeros(0, np.int64), 1, 1, 1)
-        return Packed(*empty, np.zeros(1, np.int64), sensor)
-    columns = [np.concatenate(c) for c in _transpose(parts, 4)]
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))])
-    return Packed(*columns, offsets, sensor)
+    none = _columns(np.zeros(0, np.int64), 1, 1, 1)  # keeps the types where there are no images
+    t, x, y, p = (np.concatenate(c) for c in _transpose([none, *parts], 4))
+    offsets = np.cumsum(np.concatenate([np.zeros(1, np.int64), *counts]))
+    return Packed(t=t, x=x, y=y, p=p, offsets=offsets, sensor=sensor)

@@ -39,6 +39,7 @@ class Events:
     sensor: Sensor
 
     def __init__(self, t: ArrayLike, x: ArrayLike, y: ArrayLike, p: ArrayLike, *, sensor: Sequence[int]):
+        columns: dict[str, tuple[ArrayLike, type[np.integer]]]
         columns = {"t": (t, np.int64), "x": (x, np.int16), "y": (y, np.int16), "p": (p, np.uint8)}
         for name, (values, dtype) in columns.items():
             object.__setattr__(self, name, _column(name, values, dtype))

@@ -1,0 +1,219 @@
+"""N-MNIST: the MNIST digits, recorded by a moving event camera in front of a screen (Orchard 2015)."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from snnkit.datasets.dataset import EventDataset
+from snnkit.datasets.errors import DataNotFound, EventFileError
+from snnkit.datasets.nmnist_file import decode_nmnist
+from snnkit.datasets.progress import track
+from snnkit.datasets.store import Writer, cache_folder, cached, digest, file_digest, from_arrays
+from snnkit.errors import UserError
+
+SPLITS = {"train": "Train", "test": "Test"}
+SMALL = "NMNISTsmall.tar.gz"  # 1 000 + 100 recordings, as SLAYER's examples have them
+SMALL_LABELS = {"train": "train1K.txt", "test": "test100.txt"}
+FOLDERS = ("", "nmnist", "NMNIST", "N-MNIST", "nmnist_small")  # under a root
+LARGEST = 16 << 20  # bytes of one recording; real ones have 5 to 40 thousand
+Recording = tuple[str, bytes, int]  # name, content, class
+
+
+def load(
+    split: str = "train", *, root: str | PathLike[str] | None = None, progress: bool = True
+) -> EventDataset:
+    """N-MNIST: 34x34 pixels, OFF and ON, three saccades in about 0.31 s, 60 000 train and 10 000 test recordings.
+
+    Looks in `root`, else in the folder that SNNKIT_DATA names, else in the cache folder's `data`; there, or one folder
+    down in `nmnist`, `NMNIST`, `N-MNIST` or `nmnist_small`, for the first of:
+
+        Train/0/00002.bin ... Test/9/...    the original download, unpacked
+        Train.zip, Test.zip                 the same, as downloaded
+        NMNISTsmall.tar.gz                  the 1 000 train and 100 test recordings of SLAYER's examples
+
+    `root` may be one of those two archives itself. Archives are read in place; nothing is unpacked. The decoded events
+    are kept in the cache folder under a hash of the archive's content (of an unpacked folder: of the files' names,
+    sizes and times of change), so that the second load only maps them. Samples are in the order of MNIST.
+
+    Raises:
+        DataNotFound: with what to download and where to put it.
+        EventFileError: a recording or an archive is damaged; nothing is kept then.
+    """
+    if split not in SPLITS:
+        raise UserError(f"nmnist has the splits train and test; got {split!r}")
+    source = locate(root, split)
+    key = {"dataset": "nmnist", "split": split, "source": source.fingerprint()}
+    arrays = cached(f"nmnist-{split}", key, lambda store: _build(store, source, split, progress))
+    classes = tuple(str(k) for k in range(10))
+    return EventDataset(f"nmnist {split}", from_arrays(arrays), np.asarray(arrays["labels"]), classes)
+
+
+def _build(store: Writer, source: Source, split: str, progress: bool) -> None:
+    labels = []
+    total, recordings = source.recordings()
+    for name, data, label in track(recordings, f"nmnist {split}", total=total, show=progress):
+        store.add(decode_nmnist(data, name))
+        labels.append(label)
+    if not labels:
+        raise DataNotFound(f"{source.path} has no recordings of nmnist's {split} part")
+    store.save("labels", np.asarray(labels, dtype=np.int64))
+
+
+# -- where the files are ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or an archive with the recordings of one split."""
+
+    path: Path
+    split: str
+
+    def fingerprint(self) -> Any:
+        if self.path.is_file():
+            return file_digest(self.path)
+        stats = [(str(f.relative_to(self.path)), f.stat()) for f in self._files()]
+        return digest([(name, s.st_size, s.st_mtime_ns) for name, s in stats])
+
+    def recordings(self) -> tuple[int, Iterator[Recording]]:
+        """Their number and themselves, in the order of MNIST."""
+        if self.path.is_dir():
+            files = self._files()
+            return len(files), ((str(f), _read(f), int(f.parent.name)) for f in files)
+        if self.path.suffix == ".zip":
+            return _from_zip(self.path)
+        return _from_tar(self.path, self.split)
+
+    def _files(self) -> list[Path]:
+        found = [f for k in range(10) for f in (self.path / str(k)).glob("*.bin")]
+        return sorted(found, key=lambda f: (_number(f.stem), f.name))
+
+
+def locate(root: str | PathLike[str] | None = None, split: str = "train") -> Source:
+    """Where the recordings of a split are; see `load`.
+
+    Raises:
+        DataNotFound: they are nowhere.
+    """
+    base = Path(root or os.environ.get("SNNKIT_DATA") or cache_folder() / "data").expanduser()
+    if base.is_file():
+        return Source(base, split)
+    part = SPLITS[split]
+    for folder in (base / f for f in FOLDERS):
+        for name in (part, part.lower()):
+            if (folder / name / "0").is_dir():
+                return Source(folder / name, split)
+        for name in (f"{part}.zip", f"{part.lower()}.zip", SMALL):
+            if (folder / name).is_file():
+                return Source(folder / name, split)
+    state = "has no N-MNIST in it" if base.is_dir() else "does not exist"
+    raise DataNotFound(
+        f"nmnist is not here: {base} {state}. Download Train.zip and Test.zip from "
+        "https://www.garrickorchard.com/datasets/n-mnist, put them into a folder (zipped, or unpacked to "
+        "Train/0/*.bin ... Test/9/*.bin) and pass it as root=, or set SNNKIT_DATA to it"
+    )
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise DataNotFound(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _number(stem: str) -> int:
+    return int(stem) if stem.isdecimal() else -1
+
+
+# -- archives: read member by member, never unpacked -----------------------------------------------------------------
+
+
+def _from_zip(path: Path) -> tuple[int, Iterator[Recording]]:
+    """Members Train/<class>/<number>.bin of an original download."""
+    try:
+        archive = zipfile.ZipFile(path)
+        members = [(m, re.search(r"(?:^|/)(\d)/(\d+)\.bin$", m.filename)) for m in archive.infolist()]
+    except (zipfile.BadZipFile, OSError) as error:
+        raise EventFileError(str(path), None, f"not a readable zip archive ({error})") from error
+    chosen = sorted((int(m[2]), int(m[1]), info.filename) for info, m in members if m)
+
+    def contents() -> Iterator[Recording]:
+        for _, label, name in chosen:
+            _check_size(path, name, archive.getinfo(name).file_size)
+            try:
+                yield f"{path}:{name}", archive.read(name), label
+            except (
+                zipfile.BadZipFile,
+                zlib.error,
+                EOFError,
+                OSError,
+                NotImplementedError,
+                RuntimeError,
+            ) as error:
+                raise EventFileError(f"{path}:{name}", None, f"damaged archive ({error})") from error
+
+    return len(chosen), contents()
+
+
+def _from_tar(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
+    """Members <number>.bs2 with their classes in a text member of lines 'number class'."""
+    wanted = SMALL_LABELS[split]
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            contents = dict(_small_members(path, archive))
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise EventFileError(str(path), None, f"not a readable tar archive ({error})") from error
+    if wanted not in contents:
+        raise EventFileError(str(path), None, f"expected the labels in a member {wanted}, which is missing")
+    labels = _labels(f"{path}:{wanted}", contents[wanted])
+
+    def recordings() -> Iterator[Recording]:
+        for number, label in labels:
+            name = f"{number}.bs2"
+            if name not in contents:
+                raise EventFileError(str(path), None, f"{wanted} names recording {name}, which is missing")
+            yield f"{path}:{name}", contents[name], label
+
+    return len(labels), recordings()
+
+
+def _small_members(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
+    """Regular members that are recordings or labels, by their last name; nothing touches the disk."""
+    for member in archive:
+        name = member.name.rsplit("/", 1)[-1]
+        if not member.isreg() or not (re.fullmatch(r"\d+\.bs2", name) or name in SMALL_LABELS.values()):
+            continue
+        _check_size(path, member.name, member.size)
+        file = archive.extractfile(member)
+        assert file is not None  # it is a regular member
+        yield name, file.read()
+
+
+def _check_size(path: Path, name: str, size: int) -> None:
+    if size > LARGEST:
+        raise EventFileError(
+            f"{path}:{name}", None, f"{size} bytes is more than a recording can have ({LARGEST})"
+        )
+
+
+def _labels(source: str, text: bytes) -> list[tuple[int, int]]:
+    pairs = []
+    for k, line in enumerate(text.decode("utf-8", "replace").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = re.fullmatch(r"\s*(\d+)\s+(\d)\s*", line)
+        if not match:
+            raise EventFileError(source, None, f"line {k}: expected 'number class', got {line[:40]!r}")
+        pairs.append((int(match[1]), int(match[2])))
+    return pairs

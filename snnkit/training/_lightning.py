@@ -45,7 +45,20 @@ def run(net: nn.Module, train, val, settings: Settings, recorder: Recorder) -> N
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(_Module(net, settings), train, val)
+        trainer.fit(_Module(net, settings), _Loader(train), None if val is None else _Loader(val))
+
+
+class _Loader:
+    """Any loader as one loader: Lightning would take a list of batches for a list of loaders."""
+
+    def __init__(self, loader):
+        self.loader = loader
+
+    def __iter__(self):
+        return iter(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
 
 
 @dataclass

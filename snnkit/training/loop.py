@@ -128,6 +128,10 @@ def fit(
     settings = Settings(loss, scores, epochs, lr, weight_decay, warmup, clip, patience, progress, label)
     recorder = Recorder(net, folder, seed)
     device, start = device_of(net), time.perf_counter()
+    if hasattr(
+        train, "set_epoch"
+    ):  # a loader that counts its passes would otherwise go on from an earlier fit
+        train.set_epoch(0)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         run(net, train, val, settings, recorder)

@@ -147,7 +147,9 @@ def _figure(name: str, entry: dict[str, Any], sources: dict[str, str], where: st
     if section != "limit":
         needed.add("covers")
     if missing := needed - entry.keys():
-        raise UserError(f"{where} lacks {', '.join(sorted(missing))}: every number says what it is and whence it comes")
+        raise UserError(
+            f"{where} lacks {', '.join(sorted(missing))}: every number says what it is and whence it comes"
+        )
     scope_ok = entry["scope"] in SCOPES or (section == "limit" and entry["scope"].startswith("per_"))
     wrong = [
         f"{field} = {entry[field]!r}"

@@ -98,7 +98,9 @@ def chain(graph: Any, purpose: str) -> list[Node]:
     for earlier, node in zip([None, *nodes], nodes, strict=False):
         expected = (earlier.name,) if earlier else ()
         if node.before != expected:
-            raise UnsupportedGraph(f"{purpose} needs layers in one line; {node.name} gets input from {node.before}")
+            raise UnsupportedGraph(
+                f"{purpose} needs layers in one line; {node.name} gets input from {node.before}"
+            )
     return nodes
 
 
@@ -175,7 +177,9 @@ def _order(before: dict[str, list[str]]) -> list[str]:
     while left:
         ready = [name for name, needs in left.items() if not set(needs) & left.keys()]
         if not ready:
-            raise UnsupportedGraph(f"recurrent connections are not supported yet: {', '.join(left)} form a cycle")
+            raise UnsupportedGraph(
+                f"recurrent connections are not supported yet: {', '.join(left)} form a cycle"
+            )
         done += ready
         for name in ready:
             del left[name]
@@ -195,7 +199,9 @@ def _output_shape(name: str, kind: str, node: Any, shape: tuple[int, ...]) -> tu
     if kind in DENSE:
         out, fan_in = node.weight.shape
         if shape[-1:] != (fan_in,):
-            raise UnsupportedGraph(f"{name} expects {fan_in} inputs, gets shape {shape}; a Flatten may be missing")
+            raise UnsupportedGraph(
+                f"{name} expects {fan_in} inputs, gets shape {shape}; a Flatten may be missing"
+            )
         return (*shape[:-1], out)
     if kind in CONV:
         return _conv_shape(name, node, shape)

@@ -1,1 +1,21 @@
-"""(in the making)"""
+"""Layers over sequences `T B *N` and event tensors: synapses, pooling, normalisation, and how they are put together."""
+
+from snnkit.layers.base import Stateless
+from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
+from snnkit.layers.linear import Linear
+from snnkit.layers.sequential import Sequential, Stream
+from snnkit.layers.shape import BatchNorm, Dropout, DropoutState, Flatten
+
+__all__ = [
+    "Linear",
+    "Conv2d",
+    "AvgPool2d",
+    "SumPool2d",
+    "Flatten",
+    "Dropout",
+    "DropoutState",
+    "BatchNorm",
+    "Sequential",
+    "Stream",
+    "Stateless",
+]

@@ -1,0 +1,234 @@
+"""Event-driven products: a weight matrix times rows of events, and the gradient of its weights.
+
+    y[r] = bias + Σₖ values[k] · W[:, indices[k]]      k from rowptr[r] to rowptr[r + 1]
+    dW[:, i] = Σₖ values[k] · g[row of k]              over the events k with indices[k] = i
+
+Work is proportional to the number of events. Every sum has one owner and a fixed order, so the number of threads never
+changes a bit of the result.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from torch import Tensor
+
+_jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def _gather(pointers, places, values, graded, table, bias, first, last, out):
+    """out[r] = bias + sum of values[k] * table[places[k]]; pointers: R + 1, table: P x N, out: R x N, bias: N or 0."""
+    n = table.shape[1]
+    for r in range(first, last):
+        y = out[r]
+        if len(bias):
+            y[:] = bias
+        else:
+            y[:] = 0
+        k, end = pointers[r], pointers[r + 1]
+        while k + 4 <= end:  # four at a time: a quarter of the loads and stores of y
+            a, b, c, d = table[places[k]], table[places[k + 1]], table[places[k + 2]], table[places[k + 3]]
+            if graded:
+                va, vb, vc, vd = values[k], values[k + 1], values[k + 2], values[k + 3]
+                for j in range(n):
+                    y[j] += (va * a[j] + vb * b[j]) + (vc * c[j] + vd * d[j])
+            else:
+                for j in range(n):
+                    y[j] += (a[j] + b[j]) + (c[j] + d[j])
+            k += 4
+        while k < end:
+            a = table[places[k]]
+            if graded:
+                va = values[k]
+                for j in range(n):
+                    y[j] += va * a[j]
+            else:
+                for j in range(n):
+                    y[j] += a[j]
+            k += 1
+
+
+@_jit
+def _by_channel(rowptr, indices, values, graded, colptr, rows, sorted_values):
+    """Counting sort of the events by channel, in time order within a channel."""
+    for k in range(len(indices)):
+        colptr[indices[k] + 1] += 1
+    for i in range(len(colptr) - 1):
+        colptr[i + 1] += colptr[i]
+    place = colptr[:-1].copy()
+    for r in range(len(rowptr) - 1):
+        for k in range(rowptr[r], rowptr[r + 1]):
+            at = place[indices[k]]
+            place[indices[k]] += 1
+            rows[at] = r
+            if graded:
+                sorted_values[at] = values[k]
+
+
+# -- threads --------------------------------------------------------------------------------------------------------
+
+_pool: ThreadPoolExecutor | None = None
+_SMALL = 200_000  # multiply-adds below which starting threads costs more than it saves
+
+
+def _forget_pool() -> None:
+    global _pool
+    _pool = None  # a forked process (a data-loading worker) has none of its parent's threads
+
+
+os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _run(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> None:
+    """Call `work(first, last)` on pieces of the rows that cost about the same, one piece per thread."""
+    global _pool
+    rows, threads = len(pointers) - 1, torch.get_num_threads()
+    if threads == 1 or (int(pointers[-1]) + rows) * width < _SMALL:
+        work(0, rows)
+        return
+    if _pool is None or _pool._max_workers < threads - 1:
+        _pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="snnkit")
+    cost = pointers + np.arange(rows + 1)  # an event costs about as much as writing a row
+    cuts = np.searchsorted(cost, np.linspace(0, cost[-1], threads + 1)[1:-1])
+    edges = [0, *cuts.tolist(), rows]
+    others = [_pool.submit(work, a, b) for a, b in pairwise(edges[1:])]
+    work(edges[0], edges[1])
+    for other in others:
+        other.result()
+
+
+def _values(values: Tensor | None) -> tuple[np.ndarray, bool]:
+    return (np.empty(0, np.float32), False) if values is None else (values.numpy(), True)
+
+
+# -- operators: what torch sees ---------------------------------------------------------------------------------------
+
+
+@torch.library.custom_op("snnkit::event_linear", mutates_args=(), device_types="cpu")
+def _event_linear(
+    rowptr: Tensor, indices: Tensor, values: Tensor | None, weight: Tensor, bias: Tensor | None
+) -> Tensor:
+    out = weight.new_empty(len(rowptr) - 1, len(weight))
+    table = weight.detach().t().contiguous().numpy()
+    offset = np.empty(0, table.dtype) if bias is None else bias.detach().contiguous().numpy()
+    (v, graded), p, i, y = _values(values), rowptr.numpy(), indices.numpy(), out.numpy()
+    _run(p, len(weight), lambda a, b: _gather(p, i, v, graded, table, offset, a, b, y))
+    return out
+
+
+@_event_linear.register_fake
+def _(rowptr, indices, values, weight, bias):
+    return weight.new_empty(len(rowptr) - 1, len(weight))
+
+
+@torch.library.custom_op("snnkit::event_linear_weight", mutates_args=(), device_types="cpu")
+def _event_linear_weight(
+    rowptr: Tensor, indices: Tensor, values: Tensor | None, grad: Tensor, channels: int
+) -> Tensor:
+    out = grad.new_empty(channels, grad.shape[1])
+    g, y = grad.detach().contiguous().numpy(), out.numpy()
+    v, graded = _values(values)
+    colptr, rows = np.zeros(channels + 1, np.int64), np.empty(len(indices), np.int32)
+    v_sorted = np.empty_like(v)
+    _by_channel(rowptr.numpy(), indices.numpy(), v, graded, colptr, rows, v_sorted)
+    nothing = np.empty(0, g.dtype)
+    _run(colptr, grad.shape[1], lambda a, b: _gather(colptr, rows, v_sorted, graded, g, nothing, a, b, y))
+    return out.t().contiguous()
+
+
+@_event_linear_weight.register_fake
+def _(rowptr, indices, values, grad, channels):
+    return grad.new_empty(grad.shape[1], channels)
+
+
+def _one_set_of_events(in_dims: Any) -> None:
+    if any(d is not None for d in in_dims[:3]):
+        raise NotImplementedError(
+            "vmap runs over weights and gradients, not over events: stack events as a batch"
+        )
+
+
+@_event_linear.register_vmap
+def _(info, in_dims, rowptr, indices, values, weight, bias):
+    """Many weights on the same events are one tall weight."""
+    _one_set_of_events(in_dims)
+    V, (dw, db) = info.batch_size, in_dims[3:5]
+    weight = weight.expand(V, *weight.shape) if dw is None else weight.movedim(dw, 0)  # V out in
+    if bias is not None:
+        bias = (bias.expand(V, *bias.shape) if db is None else bias.movedim(db, 0)).reshape(-1)
+    y = _event_linear(rowptr, indices, values, weight.reshape(-1, weight.shape[2]), bias)
+    return y.view(len(y), V, -1), 1
+
+
+@_event_linear_weight.register_vmap
+def _(info, in_dims, rowptr, indices, values, grad, channels):
+    _one_set_of_events(in_dims)
+    grad = grad.movedim(in_dims[3], 1)  # R V out
+    dw = _event_linear_weight(rowptr, indices, values, grad.reshape(len(grad), -1), channels)
+    return dw.view(info.batch_size, -1, channels), 0
+
+
+# -- gradients: each is the other's adjoint, so derivatives of any order exist ----------------------------------------
+
+
+class _EventLinear(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rowptr, indices, values, weight, bias):
+        return _event_linear(rowptr, indices, values, weight, bias)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        rowptr, indices, values, weight, _ = inputs
+        ctx.save_for_backward(rowptr, indices, values)
+        ctx.channels = weight.shape[1]
+
+    @staticmethod
+    def backward(ctx, grad):
+        rowptr, indices, values = ctx.saved_tensors
+        dw = db = None
+        if ctx.needs_input_grad[3]:
+            dw = _EventLinearWeight.apply(rowptr, indices, values, grad, ctx.channels)
+        if ctx.needs_input_grad[4]:
+            db = grad.sum(0)
+        return None, None, None, dw, db
+
+
+class _EventLinearWeight(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(rowptr, indices, values, grad, channels):
+        return _event_linear_weight(rowptr, indices, values, grad, channels)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs[:3])
+
+    @staticmethod
+    def backward(ctx, grad_weight):
+        rowptr, indices, values = ctx.saved_tensors
+        return None, None, None, _EventLinear.apply(rowptr, indices, values, grad_weight, None), None
+
+
+def event_linear(
+    rowptr: Tensor, indices: Tensor, values: Tensor | None, weight: Tensor, bias: Tensor | None = None
+) -> Tensor:
+    """Rows of events times a weight: the dense `x @ weight.T + bias` without the zeros of x.
+
+    Args:
+        rowptr, indices, values: events as in `EventTensor`, R rows; they get no gradient.
+        weight: `out in`, float32 or float64, on the CPU.
+        bias: `out` or None.
+
+    Returns:
+        `R out`, with gradients for weight and bias.
+    """
+    return _EventLinear.apply(rowptr, indices, values, weight, bias)

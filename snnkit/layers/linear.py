@@ -1,0 +1,76 @@
+"""All-to-all synapses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from snnkit.errors import UserError
+from snnkit.events import EventTensor
+from snnkit.kernels.sparse import event_linear
+from snnkit.layers.base import Stateless, expected
+from snnkit.layers.initial import check_sizes, init_synapses
+
+# Density of events below which adding up the weight rows of the events is faster, forward and weight gradient together,
+# than making them dense and multiplying. From benchmarks/linear.py, which measures it on your machine.
+CROSSOVER = 0.05
+
+
+class Linear(Stateless, nn.Linear):
+    """All-to-all synapses, y = W·x + b, on dense sequences or events.
+
+    An `EventTensor` of low density runs event-driven: only the weights of channels that carry an event are read. Results
+    and gradients are those of the dense product up to rounding, the same for any number of threads. Events themselves
+    get no gradient.
+
+    Weights start uniform with variance 1/n_in. A membrane with decay a that sees independent inputs, each active with
+    probability p per step, then fluctuates with variance about p / (1 - a²), so thresholds of order 1 are reached by
+    fluctuations (Rossbroich, Gygax & Zenke 2022). The bias starts at 0.
+
+    Args:
+        n_in: number of input channels.
+        n_out: number of output channels.
+        bias: add a learnable constant to every output in every step.
+        generator: random numbers for the weights; default torch's own.
+
+    Shapes: `T B n_in` to `T B n_out`. `weight` is `n_out n_in` as in torch.
+
+    >>> Linear(3, 2)(torch.zeros(5, 1, 3)).shape
+    torch.Size([5, 1, 2])
+    """
+
+    takes_events = True
+
+    def __init__(
+        self, n_in: int, n_out: int, bias: bool = False, *, generator: torch.Generator | None = None
+    ):
+        check_sizes("Linear", n_in=n_in, n_out=n_out)
+        self.__dict__["_draw_from"] = generator  # for reset_parameters, which torch calls without arguments
+        super().__init__(n_in, n_out, bias=bias)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the weights anew (torch calls this once from its constructor)."""
+        generator = self.__dict__.pop("_draw_from", generator)
+        init_synapses(self.weight, self.bias, generator)
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[2] != self.in_features:
+            raise expected(self.label(), f"T B {self.in_features}", shape, lambda s: s == (self.in_features,))
+
+    def rows(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias)
+
+    def events(self, x: EventTensor) -> Tensor:
+        plain = self.weight.device.type == "cpu" and self.weight.dtype in (torch.float32, torch.float64)
+        if x.device != self.weight.device:
+            raise UserError(
+                f"{self.label()} is on {self.weight.device} and its events on {x.device}; "
+                f"write ev.to('{self.weight.device}')"
+            )
+        if not plain or x.density > CROSSOVER:
+            return self._fold(x.dense(self.weight.dtype))
+        y = event_linear(x.rowptr, x.indices, x.values, self.weight, self.bias)
+        return y.view(*x.shape[:2], self.out_features)
+
+    def label(self) -> str:
+        return f"Linear({self.in_features}, {self.out_features})"

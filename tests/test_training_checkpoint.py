@@ -44,7 +44,7 @@ def test_mismatch_names_every_tensor_and_changes_nothing(tmp_path):
     assert "'0.weight' has shape (4, 3) in the file and (5, 3) in this network" in str(error.value)
     assert "'2.weight'" in str(error.value)
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
-    with pytest.raises(CheckpointError, match="'1.weight' is not in this network"):
+    with pytest.raises(CheckpointError, match=r"'1\.weight' is not in this network"):
         load_weights(nn.Sequential(nn.Linear(3, 4)), path)
 
 

@@ -174,10 +174,13 @@ def _layer(module: Any) -> nn.Module:
         return Flatten()
     if isinstance(module, nn.AvgPool2d):
         return AvgPool2d(module.kernel_size, module.stride)
-    bias = module.bias is not None
+    bias, unused = (
+        module.bias is not None,
+        torch.Generator(),
+    )  # the first weights must not draw from torch's own
     layer: Any
     if isinstance(module, nn.Linear):
-        layer = Linear(module.in_features, module.out_features, bias=bias)
+        layer = Linear(module.in_features, module.out_features, bias=bias, generator=unused)
     else:
         layer = Conv2d(
             module.in_channels,
@@ -188,6 +191,7 @@ def _layer(module: Any) -> nn.Module:
             dilation=module.dilation,
             groups=module.groups,
             bias=bias,
+            generator=unused,
         )
     layer.to(module.weight)
     layer.weight.copy_(module.weight)

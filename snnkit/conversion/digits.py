@@ -9,19 +9,18 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
 from snnkit.conversion.converter import convert
 from snnkit.conversion.qcfs import with_qcfs
 from snnkit.conversion.report import TIMESTEPS, accuracy_by_timesteps
+from snnkit.datasets import load
 
 Progress = Callable[[float], None]
 
 
 class Digits(NamedTuple):
-    """Images B 1 8 8 in 0..1 and labels B, as two disjoint stratified parts."""
+    """Images B 1 8 8 in 0..1 and labels B, as two disjoint parts."""
 
     train_images: Tensor
     train_labels: Tensor
@@ -29,15 +28,15 @@ class Digits(NamedTuple):
     test_labels: Tensor
 
 
-def digits_images(test_share: float = 0.25, split_seed: int = 0) -> Digits:
-    """The 1797 digits (Alpaydin & Kaynak, UCI, 1998; in scikit-learn): 1347 to train and calibrate on, 450 to test."""
-    data = load_digits()
-    images = torch.tensor(data.images, dtype=torch.float32)[:, None] / 16
-    labels = torch.tensor(data.target, dtype=torch.int64)
-    train, test = train_test_split(
-        range(len(labels)), test_size=test_share, stratify=data.target, random_state=split_seed
+def digits_images() -> Digits:
+    """The still images behind `snnkit.datasets.load("digits")`, with its split: 1437 to train and calibrate on, 360 to test."""
+    train, test = load("digits", "train"), load("digits", "test")
+    return Digits(
+        torch.from_numpy(train.images.copy()),
+        torch.from_numpy(train.labels.copy()),
+        torch.from_numpy(test.images.copy()),
+        torch.from_numpy(test.labels.copy()),
     )
-    return Digits(images[train], labels[train], images[test], labels[test])
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,4 @@
-"""(in the making)"""
+"""Kernels: programs printed as source, compiled, run behind torch operators. The only room of numba and triton.
+
+Importing it compiles nothing and imports neither.
+"""

@@ -11,12 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError, nearest
+from snnkit.kernels import operator
+from snnkit.kernels.spread import spread
 from snnkit.neurons import reference
+from snnkit.neurons.adjoint import define
 from snnkit.neurons.equations import RESETS, Equation
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 Value = float | Tensor | Sequence[float]
 COMPARES = (">=", ">")
+DEFINING = ("equation", "reset", "surrogate", "detach_reset", "compare")  # attributes that choose the kernels
 
 
 class Neuron(nn.Module):
@@ -56,12 +60,6 @@ class Neuron(nn.Module):
     ):
         super().__init__()
         name = type(self).__name__
-        if reset not in RESETS:
-            raise UserError(f"{name}: unknown reset {reset!r}; {nearest(str(reset), RESETS)}")
-        if compare not in COMPARES:
-            raise UserError(f'{name}: compare is ">=" or ">", got {compare!r}')
-        if not isinstance(surrogate, Surrogate):
-            raise TypeError(f"{name} needs a surrogate such as surrogate.ATan(alpha=2.0), got {surrogate!r}")
         if dt is not None and not (isinstance(dt, int | float) and 0 < dt < math.inf):
             raise UserError(f"{name} needs a positive dt in seconds, got {dt!r}")
         self.dt = None if dt is None else float(dt)
@@ -73,6 +71,36 @@ class Neuron(nn.Module):
         for word in self._learn:
             if word not in self.learnable:
                 raise UserError(f"{name} cannot learn {word!r}; {nearest(word, self.learnable)}")
+        self._bind()
+
+    def _bind(self) -> None:
+        """Make the kernels know this neuron; done again when what defines it changes."""
+        name = type(self).__name__
+        if self.reset not in RESETS:
+            raise UserError(f"{name}: unknown reset {self.reset!r}; {nearest(str(self.reset), RESETS)}")
+        if self.compare not in COMPARES:
+            raise UserError(f'{name}: compare is ">=" or ">", got {self.compare!r}')
+        if not isinstance(self.surrogate, Surrogate):
+            raise TypeError(
+                f"{name} needs a surrogate such as surrogate.ATan(alpha=2.0), got {self.surrogate!r}"
+            )
+        self._hyper = self.surrogate.hyper
+        self._key = define(
+            self.equation,
+            type(self.surrogate),
+            reset=self.reset,
+            strict=self.compare == ">",
+            detached=self.detach_reset,
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name in DEFINING and "_key" in self.__dict__:
+            self._bind()
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)
+        self._bind()
 
     # What a model declares ------------------------------------------------------------------------------------
 
@@ -150,9 +178,12 @@ class Neuron(nn.Module):
         if inputs[0].shape[0] == 0:
             outputs = [torch.empty_like(inputs[0]) for _ in range(self._outputs())]
             return self._pack(outputs), self.State(*states)
-        outputs, states = reference.scan(
-            self.equation, inputs, states, constants, fire=self._fire(), reset=self.reset
-        )
+        if inputs[0].device.type == "cpu" and not reference.chosen():
+            outputs, states = self._fused(inputs, states, constants)
+        else:
+            outputs, states = reference.scan(
+                self.equation, inputs, states, constants, fire=self._fire(), reset=self.reset
+            )
         return self._pack(outputs), self.State(*states)
 
     def step(self, x_t: Any, state: Any = None) -> tuple[Any, Any]:
@@ -172,11 +203,18 @@ class Neuron(nn.Module):
 
     # Checks and conversions -----------------------------------------------------------------------------------
 
+    def _fused(
+        self, inputs: list[Tensor], states: list[Tensor], constants: dict[str, Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        shape = inputs[0].shape[1:]
+        each = [spread(constants[k], shape) for k in self.equation.constants]
+        return operator.scan(self._key, inputs, each, states, self._hyper)
+
     def _fire(self) -> reference.Fire:
         return reference.fire_with(self.surrogate, strict=self.compare == ">", detached=self.detach_reset)
 
     def _outputs(self) -> int:
-        return 1
+        return operator.lookup(self._key).outputs
 
     @staticmethod
     def _pack(outputs: list[Tensor]) -> Any:

@@ -8,6 +8,7 @@ The words it may use are in `snnkit.neurons.language`. Everything else follows: 
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,20 @@ class Equation:
     @property
     def states(self) -> tuple[str, ...]:
         return tuple(self.rest)
+
+    def __deepcopy__(self, memo: dict) -> Equation:
+        return self
+
+    def __reduce__(self) -> tuple:
+        """By name, as functions are."""
+        return _find, (self.step.__module__, self.step.__qualname__)
+
+
+def _find(module: str, name: str) -> Equation:
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
 
 
 def neuron(ports: str, **rest: float) -> Callable[[Callable[..., Any]], Equation]:

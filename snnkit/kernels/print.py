@@ -1,0 +1,79 @@
+"""Programs as statements of a language, one per operation, in the order of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from snnkit.kernels.program import Program
+
+
+@dataclass(frozen=True)
+class Language:
+    """How one language writes operations (`{0}`, `{1}`, ... are the arguments) and literals."""
+
+    operations: dict[str, str]
+    literal: Callable[[float], str]
+
+
+def _constant_name(value: float) -> str:
+    return f"K_{value.hex()}".replace("-", "m").replace("+", "p").replace(".", "_")
+
+
+# A bare 0.5 is float64 in Numba and takes the expression with it, so literals are typed constants of the module.
+NUMBA = Language(
+    operations={
+        "add": "{0} + {1}",
+        "sub": "{0} - {1}",
+        "mul": "{0} * {1}",
+        "div": "{0} / {1}",
+        "neg": "-{0}",
+        "exp": "exp({0})",
+        "log": "log({0})",
+        "tanh": "tanh({0})",
+        "floor": "floor({0})",
+        "detach": "{0}",
+        "lt": "{0} < {1}",
+        "le": "{0} <= {1}",
+        "gt": "{0} > {1}",
+        "ge": "{0} >= {1}",
+        "eq": "{0} == {1}",
+        "where": "{1} if {0} else {2}",
+        "fire": "ONE if {0} >= ZERO else ZERO",
+        "fire_above": "ONE if {0} > ZERO else ZERO",
+    },
+    literal=_constant_name,
+)
+
+
+def statements(
+    program: Program, language: Language, loads: dict[str, str], stores: dict[str, str]
+) -> list[str]:
+    """One line per live operation, then the stores of the results.
+
+    `loads` gives the text that reads a leaf, `stores` the line that takes a result, `{0}` being its name.
+    """
+    names: dict[int, str] = {}
+    lines = []
+    for index in program.live():
+        node = program.nodes[index]
+        if node.op == "literal":
+            names[index] = language.literal(node.value)
+            continue
+        names[index] = node.name if node.op == "leaf" else f"t{index}"
+        arguments = [names[a] for a in node.args]
+        text = loads[node.name] if node.op == "leaf" else language.operations[node.op].format(*arguments)
+        if text != names[index]:
+            lines.append(f"{names[index]} = {text}")
+    return lines + [stores[name].format(names[index]) for name, index in program.results]
+
+
+def literals(*programs: Program) -> dict[str, float]:
+    """Name and value of every literal that the programs use."""
+    found = {}
+    for program in programs:
+        for index in program.live():
+            node = program.nodes[index]
+            if node.op == "literal":
+                found[_constant_name(node.value)] = node.value
+    return dict(sorted(found.items()))

@@ -1,5 +1,9 @@
-"""From images and values to events: an event camera, rate and latency codes."""
+"""From images and values to events.
 
-from snnkit.encoders.camera import Camera, Saccades, record
+`record` shows still images to a moving event camera; `rate` and `latency` hold the codes of static values.
+"""
 
-__all__ = ["Camera", "Saccades", "record"]
+from snnkit.encoders import latency, rate
+from snnkit.encoders.camera import Camera, Saccades, pixel_events, record, record_packed
+
+__all__ = ["record", "record_packed", "pixel_events", "Camera", "Saccades", "rate", "latency"]

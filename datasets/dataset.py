@@ -94,8 +94,10 @@ class EventDataset:
 
     def subset(self, ids: ArrayLike | Sequence[int] | slice) -> EventDataset:
         """These samples, in this order; a view, nothing is copied. `ids` are indices, a mask or a slice."""
-        pick = self._ids[ids if isinstance(ids, slice) else np.asarray(ids)]
-        return replace(self, ids=pick)
+        pick = ids if isinstance(ids, slice) else np.asarray(ids)
+        if not isinstance(pick, slice) and not pick.size:
+            pick = slice(0, 0)  # an empty list has no type that could index
+        return replace(self, ids=self._ids[pick])
 
     def split(self, fraction: float, *, seed: int = 0) -> tuple[EventDataset, EventDataset]:
         """(rest, held out): `fraction` of the samples are held out, by chance but the same part of every class.

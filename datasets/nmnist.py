@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ SMALL = "NMNISTsmall.tar.gz"  # 1 000 + 100 recordings, as SLAYER's examples hav
 SMALL_LABELS = {"train": "train1K.txt", "test": "test100.txt"}
 FOLDERS = ("", "nmnist", "NMNIST", "N-MNIST", "nmnist_small")  # under a root
 LARGEST = 16 << 20  # bytes of one recording; real ones have 5 to 40 thousand
+LARGEST_SET = 1 << 30  # bytes of an archive that is held in memory; the known one has 22 million
 Recording = tuple[str, bytes, int]  # name, content, class
 
 
@@ -80,10 +80,13 @@ class Source:
     path: Path
     split: str
 
-    def fingerprint(self) -> Any:
-        if self.path.is_file():
-            return file_digest(self.path)
-        stats = [(str(f.relative_to(self.path)), f.stat()) for f in self._files()]
+    def fingerprint(self) -> str:
+        try:
+            if self.path.is_file():
+                return file_digest(self.path)
+            stats = [(str(f.relative_to(self.path)), f.stat()) for f in self._files()]
+        except OSError as error:
+            raise DataNotFound(f"cannot read {self.path}: {error.strerror or error}") from error
         return digest([(name, s.st_size, s.st_mtime_ns) for name, s in stats])
 
     def recordings(self) -> tuple[int, Iterator[Recording]]:
@@ -92,7 +95,7 @@ class Source:
             files = self._files()
             return len(files), ((str(f), _read(f), int(f.parent.name)) for f in files)
         if self.path.suffix == ".zip":
-            return _from_zip(self.path)
+            return _from_zip(self.path, self.split)
         return _from_tar(self.path, self.split)
 
     def _files(self) -> list[Path]:
@@ -139,14 +142,16 @@ def _number(stem: str) -> int:
 # -- archives: read member by member, never unpacked -----------------------------------------------------------------
 
 
-def _from_zip(path: Path) -> tuple[int, Iterator[Recording]]:
-    """Members Train/<class>/<number>.bin of an original download."""
+def _from_zip(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
+    """Members Train/<class>/<number>.bin of an original download; those of the other split are left out."""
     try:
         archive = zipfile.ZipFile(path)
-        members = [(m, re.search(r"(?:^|/)(\d)/(\d+)\.bin$", m.filename)) for m in archive.infolist()]
+        members = [re.search(r"(?:^|(\w*)/)(\d)/(\d+)\.bin$", name) for name in archive.namelist()]
     except (zipfile.BadZipFile, OSError) as error:
         raise EventFileError(str(path), None, f"not a readable zip archive ({error})") from error
-    chosen = sorted((int(m[2]), int(m[1]), info.filename) for info, m in members if m)
+    other = {part.lower() for part in SPLITS.values()} - {split}
+    found = [m for m in members if m and (m[1] or "").lower() not in other]
+    chosen = sorted((int(m[3]), int(m[2]), m.string) for m in found)
 
     def contents() -> Iterator[Recording]:
         for _, label, name in chosen:
@@ -190,11 +195,17 @@ def _from_tar(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
 
 def _small_members(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:
     """Regular members that are recordings or labels, by their last name; nothing touches the disk."""
+    total = 0
     for member in archive:
         name = member.name.rsplit("/", 1)[-1]
         if not member.isreg() or not (re.fullmatch(r"\d+\.bs2", name) or name in SMALL_LABELS.values()):
             continue
         _check_size(path, member.name, member.size)
+        total += member.size
+        if total > LARGEST_SET:
+            raise EventFileError(
+                str(path), None, f"its recordings unpack to more than {LARGEST_SET >> 20} MiB"
+            )
         file = archive.extractfile(member)
         assert file is not None  # it is a regular member
         yield name, file.read()

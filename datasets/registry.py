@@ -32,7 +32,7 @@ ENTRIES = {
         summary="1 797 handwritten digits, recorded by a simulated event camera making three saccades",
         splits=("train", "test", "all"),
         classes=10,
-        sensor=(2, 16, 16),
+        sensor=(2, 12, 12),
         built_in=True,
         licence="CC BY 4.0",
         citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI (1998)",
@@ -92,7 +92,7 @@ def load(name: str, split: str = "train", **options: Any) -> EventDataset:
         UserError: no such name or split; DataNotFound if the files are not there, EventFileError if they are corrupt.
 
     >>> load("digits", split="test")  # doctest: +SKIP
-    EventDataset(digits test: 360 recordings of 16x16 pixels, 10 classes, 573512 events)
+    EventDataset(digits test: 360 recordings of 12x12 pixels, 10 classes, 538148 events)
     """
     entry = info(name)
     if split not in entry.splits:

@@ -172,12 +172,12 @@ def steps_for(longest: float, dt: float) -> int:
 
 def check_dt_fits(dt: float, longest: float) -> float:
     """`dt` again, unless it puts whole recordings of `longest` seconds into one step, or is finer than their ticks."""
-    if longest and isinstance(dt, (int, float)) and dt >= longest:
+    if longest and isinstance(dt, int | float | np.number) and dt >= longest:
         raise UserError(
             f"dt is in seconds: a step of dt={dt:g} s is as long as the recordings ({longest:.3g} s); "
             f"for {dt:g} ms write dt={dt * 1e-3:g}"
         )
-    if isinstance(dt, float) and 0 < dt < 1e-6:
+    if isinstance(dt, float | np.floating) and 0 < dt < 1e-6:
         raise UserError(
             f"dt={dt:g} s is finer than the ticks of the recordings, 1 us; for 1 ms write dt=1e-3"
         )

@@ -78,7 +78,7 @@ def test_pixels_follow_the_definition(levels, on, off, phase):
 def test_brighter_and_darker_mirror_each_other():
     """Under I → 1/I every ON becomes an OFF at the same time, if both thresholds are alike."""
     walk = np.exp(np.cumsum(np.random.default_rng(0).normal(0, 0.15, (40, 5)), axis=0))
-    image, t, pixel, polarity = watch(walk)
+    _, t, pixel, polarity = watch(walk)
     mirrored = watch(1 / walk)
     assert len(t) > 20
     order, other = (np.lexsort((p, t_)) for t_, p in ((t, pixel), (mirrored[1], mirrored[2])))

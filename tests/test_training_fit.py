@@ -11,7 +11,19 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnkit.errors import UserError
-from snnkit.training import cross_entropy, evaluate, fit, load_weights, loop, predict
+from snnkit.layers import Linear, Sequential
+from snnkit.neurons import LIF
+from snnkit.training import (
+    RateBounds,
+    cross_entropy,
+    evaluate,
+    fit,
+    load_weights,
+    loop,
+    membrane_cross_entropy,
+    predict,
+    spikes_of,
+)
 
 pytest.importorskip("lightning")
 
@@ -141,6 +153,22 @@ def test_bad_arguments_before_any_work(tmp_path):
         with pytest.raises(UserError, match=message):
             fit(options.pop("net"), options.pop("train"), **{"epochs": 1, "loss": cross_entropy, **options})
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_rate_bounds_quieten_a_network():
+    def rates(bounds):
+        draw = torch.Generator().manual_seed(0)
+        net = Sequential(
+            Linear(4, 8, bias=True, generator=draw), LIF(tau=20e-3, dt=5e-3), Linear(8, 2, generator=draw)
+        )
+        x = torch.rand(6, 32, 4, generator=draw) * 2
+        batch = [(x, (x.mean(0)[:, 0] > 1).long())] * 8
+        fit(net, batch, loss=membrane_cross_entropy, epochs=4, lr=2e-2, rates=bounds, progress=False)
+        with spikes_of(net) as found:
+            net(x)
+        return found[0].mean().item()
+
+    assert rates(RateBounds(weight=50.0, high=0.01)) < 0.6 * rates(None)
 
 
 def test_a_loss_that_explodes_is_a_clear_error():

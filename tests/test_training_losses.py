@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from snnkit.errors import UserError
+from snnkit.layers import Linear, Sequential
+from snnkit.neurons import LIF, LeakyIntegrator
 from snnkit.training import (
+    RateBounds,
     class_scores,
     membrane_cross_entropy,
     membrane_scores,
     rate_cross_entropy,
     rate_penalty,
     rate_scores,
+    spikes_of,
 )
 
 
@@ -76,5 +81,22 @@ def test_rate_penalty_is_its_equation_and_only_outside_the_bounds():
     spikes[..., 2] = 1
     assert rate_penalty(spikes, low=0.1, high=0.5).item() == pytest.approx((0.1**2 + 0 + 0.5**2) / 3)
     assert rate_penalty(spikes).item() == 0
-    with pytest.raises(ValueError, match="low <= high"):
-        rate_penalty(spikes, low=0.5, high=0.1)
+
+
+def test_rate_bounds_see_every_spiking_layer_and_only_those():
+    net = Sequential(Linear(3, 4), LIF(tau=20e-3, dt=1e-3), Linear(4, 2), LeakyIntegrator(tau=20e-3, dt=1e-3))
+    with spikes_of(net) as found:
+        net(torch.ones(5, 2, 3))
+    net(torch.ones(5, 2, 3))  # outside: not collected
+    assert [tuple(s.shape) for s in found] == [(5, 2, 4)] and found[0].requires_grad
+    bounds = RateBounds(weight=3.0, low=0.2, high=0.3)
+    two = [torch.zeros(5, 2, 4), torch.ones(5, 2, 6)]
+    assert bounds.penalty(two).item() == pytest.approx(3 * (0.2**2 + 0.7**2) / 2)
+
+
+def test_bad_rate_bounds():
+    for wrong in ({"low": 0.5, "high": 0.1}, {"weight": -1.0}, {"low": -0.1}):
+        with pytest.raises(UserError, match="low <= high"):
+            RateBounds(**wrong)
+    with pytest.raises(UserError, match="no spiking layer"):
+        RateBounds().penalty([])

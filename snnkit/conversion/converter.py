@@ -157,7 +157,7 @@ def _scaled(linear_chain: list[Part], incoming: float, outgoing: float) -> list[
     synapses = [part for part in linear_chain if part.is_synapse]
     modules = []
     for part in linear_chain:
-        module = copy.deepcopy(part.module)
+        module: Any = copy.deepcopy(part.module)
         if part is synapses[0]:
             module.weight.mul_(incoming)
         if part is synapses[-1]:

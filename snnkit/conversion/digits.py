@@ -52,7 +52,7 @@ class AnnRecipe:
     channels: tuple[int, int] = (16, 32)
     hidden: int = 64
     dropout: float = 0.2
-    levels: int = 4
+    levels: int = 8
     theta: float = 1.0
     epochs: int = 30
     batch_size: int = 64

@@ -9,9 +9,10 @@ from snnkit.training.losses import (
     membrane_cross_entropy,
     membrane_scores,
     rate_cross_entropy,
-    rate_penalty,
     rate_scores,
 )
+from snnkit.training.rates import RateBounds, rate_penalty, spikes_of
+from snnkit.training.recipes import RECIPES, Recipe, Trained, build_net, recipe, train_one, train_recipe
 
 __all__ = [
     "fit",
@@ -26,8 +27,17 @@ __all__ = [
     "rate_scores",
     "membrane_scores",
     "class_scores",
+    "RateBounds",
     "rate_penalty",
+    "spikes_of",
     "save_weights",
     "load_weights",
     "CheckpointError",
+    "recipe",
+    "Recipe",
+    "RECIPES",
+    "build_net",
+    "train_one",
+    "train_recipe",
+    "Trained",
 ]

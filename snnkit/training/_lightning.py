@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from snnkit.errors import UserError
 from snnkit.training.evaluation import device_of
 from snnkit.training.loop import Epoch, Recorder, Settings
+from snnkit.training.rates import spikes_of
 
 
 def run(net: nn.Module, train, val, settings: Settings, recorder: Recorder) -> None:
@@ -88,9 +89,14 @@ class _Module(lightning.LightningModule):
         self._step(batch, self.val_tally)
 
     def _step(self, batch, tally: _Tally) -> Tensor:
-        x, labels = batch
-        output = self.net(x)
-        loss = self.settings.loss(output, labels)
+        (x, labels), rates = batch, self.settings.rates
+        if rates is None or not self.training:
+            output = self.net(x)
+            loss = self.settings.loss(output, labels)
+        else:
+            with spikes_of(self.net) as spikes:
+                output = self.net(x)
+            loss = self.settings.loss(output, labels) + rates.penalty(spikes)
         if not torch.isfinite(loss):
             raise UserError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch}; try a smaller lr (now {self.settings.lr:g}) "

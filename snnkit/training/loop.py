@@ -18,6 +18,7 @@ from snnkit.errors import UserError
 from snnkit.training.checkpoint import prepare_folder, save_weights, write_text_atomically
 from snnkit.training.evaluation import device_of
 from snnkit.training.losses import class_scores, rate_cross_entropy
+from snnkit.training.rates import RateBounds
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -70,6 +71,7 @@ class Settings:
     weight_decay: float
     warmup: float
     clip: float | None
+    rates: RateBounds | None
     patience: int | None
     progress: bool
     label: str
@@ -87,6 +89,7 @@ def fit(
     weight_decay: float = 1e-4,
     warmup: float = 0.05,
     clip: float | None = 1.0,
+    rates: RateBounds | None = None,
     seed: int = 0,
     out: str | Path | None = None,
     patience: int | None = None,
@@ -111,6 +114,7 @@ def fit(
         weight_decay: AdamW's decay of weight matrices and kernels.
         warmup: share of the steps with a rising learning rate, 0..1.
         clip: largest gradient norm; None for no clipping.
+        rates: bounds on the firing rates of all spiking layers, see `RateBounds`; None for no bounds.
         seed: see above.
         out: folder for weights.safetensors, weights.json and history.csv, kept up to date after each epoch. None
             writes nothing at all.
@@ -125,7 +129,9 @@ def fit(
     _check(net, train, val, epochs, lr, warmup, patience)
     run = _lightning_run()
     folder = None if out is None else prepare_folder(out)
-    settings = Settings(loss, scores, epochs, lr, weight_decay, warmup, clip, patience, progress, label)
+    settings = Settings(
+        loss, scores, epochs, lr, weight_decay, warmup, clip, rates, patience, progress, label
+    )
     recorder = Recorder(net, folder, seed)
     device, start = device_of(net), time.perf_counter()
     if hasattr(

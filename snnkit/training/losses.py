@@ -87,21 +87,6 @@ def cross_entropy(output: Tensor, target: Int[Tensor, " B"]) -> Tensor:
     return F.cross_entropy(output, target)
 
 
-def rate_penalty(spikes: Float[Tensor, "T B *N"], *, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Keep every neuron's firing rate between two bounds, in spikes per step.
-
-        r[n] = (1/TB) Σ_tb s[t, b, n]        penalty = mean_n ( max(0, low - r[n])² + max(0, r[n] - high)² )
-
-    `low` wakes neurons that never fire (their surrogate gradient is small), `high` saves spikes and so energy.
-    """
-    if not 0 <= low <= high:
-        raise ValueError(
-            f"rate bounds need 0 <= low <= high, in spikes per step; got low={low:g}, high={high:g}"
-        )
-    rate = spikes.mean((0, 1))
-    return ((low - rate).clamp(min=0) ** 2 + (rate - high).clamp(min=0) ** 2).mean()
-
-
 def _sequence(x: Tensor, who: str) -> Tensor:
     if x.dim() != 3:
         raise ValueError(

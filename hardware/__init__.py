@@ -6,10 +6,12 @@ the same treatment. Start with `chips()`, `estimate(graph, activity, chip=...)`,
 """
 
 from snnkit.hardware.catalog import Chip, Figure, UnknownChip, chip, chips
+from snnkit.hardware.deploy import BadFolder, Deployment, UnknownTarget, deploy
 from snnkit.hardware.energy import NoEnergy, estimate
 from snnkit.hardware.graph import UnsupportedGraph
 from snnkit.hardware.placement import DoesNotFit, Placement, place
 from snnkit.hardware.report import EnergyReport, Interval
+from snnkit.hardware.simulate import Simulation, simulate
 
 __all__ = [
     "chips",
@@ -24,5 +26,11 @@ __all__ = [
     "place",
     "Placement",
     "DoesNotFit",
+    "deploy",
+    "Deployment",
+    "UnknownTarget",
+    "BadFolder",
+    "simulate",
+    "Simulation",
     "UnsupportedGraph",
 ]

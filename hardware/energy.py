@@ -53,6 +53,9 @@ def estimate(
     nodes = read(graph)
     check(nodes, activity)
     bill = Bill(known)
+    uncounted = getattr(activity, "uncounted", None)
+    if uncounted:
+        bill.left_out.append(f"work of {', '.join(uncounted)}: the trace does not count it")
     extra = MODELS[known.model](nodes, activity, bill)
     latency: Interval | None = extra.pop("latency", None)
     at_rate = _standing(bill, latency, rate_hz, extra.pop("chips", 1.0))

@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import nir
 import numpy as np
 
-
-@dataclass
-class LayerActivity:
-    name: str = ""
-    kind: str = ""
-    neurons: int = 0
-    spikes: float = 0.0
-    synops: float = 0.0
-    macs: float = 0.0
-    updates: float = 0.0
-    dense_macs: float = 0.0
-
-
-@dataclass
-class Activity:
-    steps: int
-    layers: dict[str, LayerActivity] = field(default_factory=dict)
-    dt: float | None = 1e-3
-    samples: int = 1
-    input_events: float = 0.0
+from snnkit.activity import Activity, LayerActivity
 
 
 def io(shape, out):
@@ -80,7 +60,7 @@ def dense(sizes, seed=0, scale=0.06, kind="LIF", bias=False, **neuron):
 
 def activity_of(net, steps, input_events=0.0, spikes=None, synops=None, macs=None, dt=1e-3):
     """An activity with every layer of `net`; counts by node name, the rest zero."""
-    found = Activity(steps=steps, input_events=input_events, dt=dt)
+    found = Activity(samples=1, steps=steps, input_events=input_events, dt=dt)
     for name, node in net.nodes.items():
         kind = type(node).__name__
         if kind in ("Input", "Output"):

@@ -6,8 +6,9 @@ import math
 import nir
 import numpy as np
 import pytest
-from hardware_cases import Activity, LayerActivity, activity_of, conv, dense, graph, io, lif
+from hardware_cases import activity_of, conv, dense, graph, io, lif
 
+from snnkit.activity import Activity, LayerActivity
 from snnkit.errors import UserError
 from snnkit.hardware import NoEnergy, chips, estimate
 
@@ -210,7 +211,7 @@ def test_bad_input_is_one_clear_line():
         (lambda: estimate(net, Activity(steps=0)), "no time step"),
         (lambda: estimate(net, {"steps": 3}), "expected an Activity"),
         (
-            lambda: estimate(net, Activity(steps=1, layers={"a": LayerActivity()})),
+            lambda: estimate(net, Activity(steps=1, layers={"a": LayerActivity("a", "LIF")})),
             "the activity has no layer 0, 1",
         ),
         (lambda: estimate(other, activity), "128 neurons in the graph and 256"),

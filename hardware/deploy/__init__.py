@@ -1,1 +1,6 @@
-"""(in the making)"""
+"""Deployment folders: what a chip's own tools load, with the evidence that it behaves as simulated."""
+
+from snnkit.hardware.deploy.deployment import TARGETS, Deployment, UnknownTarget, deploy
+from snnkit.hardware.deploy.folder import BadFolder
+
+__all__ = ["deploy", "Deployment", "TARGETS", "UnknownTarget", "BadFolder"]

@@ -1,0 +1,149 @@
+"""Run a NIR graph in floating point: the reference that a chip's integers are compared with.
+
+Small on purpose and independent of snnkit's own neurons, so it serves graphs from any library and checks ours. Sequences
+are `[T, B, *N]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from snnkit.errors import UserError
+from snnkit.hardware.cells import Cell, cell
+from snnkit.hardware.graph import CONV, DENSE, POOLS, Node, padding, pair, read
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """`output` of the graph, and in `layers` what every neuron node gave out: spikes, or the membrane of an LI."""
+
+    output: Tensor
+    layers: dict[str, Tensor]
+
+
+def simulate(
+    graph: Any,
+    x: Any,
+    *,
+    dt: float | None = None,
+    reset: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Simulation:
+    """Run a graph on an input from rest.
+
+    Args:
+        graph: a `nir.NIRGraph` or the path of a .nir file.
+        x: input `[T, B, *N]`, a tensor or an event tensor.
+        dt: step [s] of a graph whose metadata does not say it.
+        reset: use this reset in every spiking node instead of its own, to see what a chip's reset does.
+        dtype: float32 as networks run, float64 to see rounding.
+    """
+    nodes = graph if isinstance(graph, list) else read(graph)
+    x = dense(x, nodes).to(dtype)
+    values: dict[str, Tensor] = {}
+    layers: dict[str, Tensor] = {}
+    for node in nodes:
+        if node.kind == "Input":
+            values[node.name] = x
+            continue
+        incoming = values[node.before[0]]
+        for name in node.before[1:]:
+            incoming = incoming + values[name]
+        if node.is_neuron:
+            own = cell(node, dt)
+            own = replace(own, reset=reset) if reset and own.spiking else own
+            values[node.name] = layers[node.name] = run_cell(own, incoming)
+        else:
+            values[node.name] = through(node, incoming)
+    ends = [n for n in nodes if n.kind == "Output"] or [nodes[-1]]
+    return Simulation(values[ends[0].name], layers)
+
+
+def dense(x: Any, nodes: list[Node]) -> Tensor:
+    """The input as a dense tensor of the right shape; events that come as an event tensor are spread out."""
+    x = x.dense() if hasattr(x, "rowptr") else torch.as_tensor(x)
+    shape = nodes[0].out_shape
+    if x.dim() != 2 + len(shape) or tuple(x.shape[2:]) != shape:
+        flat = x.dim() == 3 and len(shape) > 1 and x.shape[2] == nodes[0].nir.input_type["input"].prod()
+        hint = f"; reshape to (T, B, {', '.join(map(str, shape))})" if flat else ""
+        raise UserError(
+            f"expected input of shape T B {' '.join(map(str, shape))}, got {tuple(x.shape)}{hint}"
+        )
+    if not torch.isfinite(x).all():
+        raise UserError("the input has values that are not finite; remove them before running the network")
+    return x
+
+
+def through(node: Node, x: Tensor) -> Tensor:
+    """A node without state, on every step and sample at once."""
+    rows = x.flatten(0, 1)
+
+    def constant(value: Any) -> Tensor:
+        return torch.as_tensor(value).to(x)
+
+    if node.kind in DENSE:
+        bias = getattr(node.nir, "bias", None)
+        rows = F.linear(rows, constant(node.nir.weight), None if bias is None else constant(bias))
+    elif node.kind in CONV:
+        n = node.nir
+        rows = F.conv2d(
+            rows,
+            constant(n.weight),
+            constant(n.bias),
+            stride=pair(n.stride),
+            padding=padding(n),
+            dilation=pair(n.dilation),
+            groups=int(n.groups),
+        )
+    elif node.kind in POOLS:
+        kernel = pair(node.nir.kernel_size)
+        rows = F.avg_pool2d(rows, kernel, pair(node.nir.stride), pair(node.nir.padding))
+        rows = rows * (kernel[0] * kernel[1]) if node.kind == "SumPool2d" else rows
+    elif node.kind == "Flatten":
+        rows = rows.reshape(len(rows), *node.out_shape)
+    elif node.kind == "Scale":
+        rows = rows * constant(node.nir.scale)
+    return rows.unflatten(0, x.shape[:2])
+
+
+def run_cell(own: Cell, x: Tensor) -> Tensor:
+    """A neuron population over a sequence, equation by equation as in `Cell`."""
+
+    def constant(value: Any) -> Tensor:
+        return torch.as_tensor(value).to(x)
+
+    decay, leak, threshold = constant(own.decay), constant(own.leak), own.threshold
+    v = torch.zeros_like(x[0]) + constant(own.initial_v)
+    current, leaks, out = torch.zeros_like(x[0]), bool(leak.any()), []
+    for x_t in x:
+        if own.decay_syn is not None:
+            current = x_t = constant(own.decay_syn) * current + _times(own.gain_syn, x_t)
+        u = decay * v + _times(own.gain, x_t)
+        u = u + leak if leaks else u
+        if threshold is None:
+            v = u
+            out.append(u)
+            continue
+        theta = constant(threshold)
+        fired = u > theta if own.strict else u >= theta
+        spikes = fired.to(u)
+        if own.reset == "subtract":
+            v = u - spikes * theta
+        else:
+            v = torch.where(fired, constant(own.v_reset), u) if own.reset == "zero" else u
+        out.append(spikes)
+    return torch.stack(out)
+
+
+def _times(gain: Any, x: Tensor) -> Tensor:
+    return x if isinstance(gain, float) and gain == 1.0 else torch.as_tensor(gain).to(x) * x
+
+
+def scores(output: Tensor) -> Tensor:
+    """Class scores `[B, C]` of an output `[T, B, C]`: the mean over time, of spikes or of a membrane."""
+    return output.flatten(2).double().mean(0)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.store import Writer, cached, digest, from_arrays
-from snnkit.encoders.camera import Camera, record_packed
+from snnkit.encoders.camera import VERSION, Camera, record_packed
 from snnkit.errors import UserError
 
-SOURCE = "3e2bf0f8773340426bd0aa86444cc5a4266a73006e8619c9a13d69cf802011ce"  # of the images and labels that scikit-learn ships
+# Of the images and labels that scikit-learn ships; as a constant, for a cached load then needs no scikit-learn.
+SOURCE = "3e2bf0f8773340426bd0aa86444cc5a4266a73006e8619c9a13d69cf802011ce"
 CAMERA = Camera(
     threshold=0.15
 )  # finer than for N-MNIST: the digits' grey levels count, for they have few pixels
@@ -63,6 +64,7 @@ def load(
     if size < 4 or pad < 0:
         raise UserError(f"expected size >= 4 and pad >= 0 pixels, got size={size}, pad={pad}")
     key: dict[str, Any] = {"source": SOURCE, "camera": asdict(camera), "size": size, "pad": pad, "seed": seed}
+    key["encoder"] = VERSION
     arrays = cached("digits", key, lambda store: _build(store, camera, size, pad, seed))
     labels = np.asarray(arrays["labels"])
     held = _held_out(labels, split_seed, mix_writers)

@@ -27,6 +27,7 @@ SMALL_LABELS = {"train": "train1K.txt", "test": "test100.txt"}
 FOLDERS = ("", "nmnist", "NMNIST", "N-MNIST", "nmnist_small")  # under a root
 LARGEST = 16 << 20  # bytes of one recording; real ones have 5 to 40 thousand
 LARGEST_SET = 1 << 30  # bytes of an archive that is held in memory; the known one has 22 million
+DAMAGE = (zlib.error, EOFError, OSError)  # what reading a damaged archive may raise
 Recording = tuple[str, bytes, int]  # name, content, class
 
 
@@ -145,8 +146,8 @@ def _number(stem: str) -> int:
 def _from_zip(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
     """Members Train/<class>/<number>.bin of an original download; those of the other split are left out."""
     try:
-        archive = zipfile.ZipFile(path)
-        members = [re.search(r"(?:^|(\w*)/)(\d)/(\d+)\.bin$", name) for name in archive.namelist()]
+        with zipfile.ZipFile(path) as archive:
+            members = [re.search(r"(?:^|(\w*)/)(\d)/(\d+)\.bin$", name) for name in archive.namelist()]
     except (zipfile.BadZipFile, OSError) as error:
         raise EventFileError(str(path), None, f"not a readable zip archive ({error})") from error
     other = {part.lower() for part in SPLITS.values()} - {split}
@@ -154,31 +155,29 @@ def _from_zip(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
     chosen = sorted((int(m[3]), int(m[2]), m.string) for m in found)
 
     def contents() -> Iterator[Recording]:
-        for _, label, name in chosen:
-            _check_size(path, name, archive.getinfo(name).file_size)
-            try:
-                yield f"{path}:{name}", archive.read(name), label
-            except (
-                zipfile.BadZipFile,
-                zlib.error,
-                EOFError,
-                OSError,
-                NotImplementedError,
-                RuntimeError,
-            ) as error:
-                raise EventFileError(f"{path}:{name}", None, f"damaged archive ({error})") from error
+        with zipfile.ZipFile(path) as archive:
+            for _, label, name in chosen:
+                yield f"{path}:{name}", _zip_member(path, archive, name), label
 
     return len(chosen), contents()
+
+
+def _zip_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    _check_size(path, name, archive.getinfo(name).file_size)
+    try:
+        return archive.read(name)
+    except (*DAMAGE, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # the last: encrypted
+        raise EventFileError(f"{path}:{name}", None, f"damaged archive ({error})") from error
 
 
 def _from_tar(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
     """Members <number>.bs2 with their classes in a text member of lines 'number class'."""
     wanted = SMALL_LABELS[split]
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with tarfile.open(path, "r:gz") as archive:
             contents = dict(_small_members(path, archive))
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise EventFileError(str(path), None, f"not a readable tar archive ({error})") from error
+    except (*DAMAGE, tarfile.TarError) as error:
+        raise EventFileError(str(path), None, f"not a readable tar.gz archive ({error})") from error
     if wanted not in contents:
         raise EventFileError(str(path), None, f"expected the labels in a member {wanted}, which is missing")
     labels = _labels(f"{path}:{wanted}", contents[wanted])

@@ -92,7 +92,7 @@ def load(name: str, split: str = "train", **options: Any) -> EventDataset:
         UserError: no such name or split; DataNotFound if the files are not there, EventFileError if they are corrupt.
 
     >>> load("digits", split="test")  # doctest: +SKIP
-    EventDataset(digits test: 360 recordings of 12x12 pixels, 10 classes, 538148 events)
+    EventDataset(digits test: 360 recordings of 12x12 pixels, 10 classes, 538105 events)
     """
     entry = info(name)
     if split not in entry.splits:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from snnkit.recordings import Events, Packed
 
+VERSION = 2  # raise it when equal arguments give other events: caches of recordings depend on it
 CHUNK = 64  # images simulated together: their frames then fit into the second-level cache
 
 
@@ -237,9 +238,15 @@ def _checked_images(images: ArrayLike) -> NDArray[np.float64]:
 
 def _thresholds(camera: Camera, pixels: int, seed: int) -> tuple[NDArray, NDArray]:
     """ON and OFF thresholds of every pixel: the camera's fixed pattern."""
-    draw = np.random.Generator(np.random.Philox(key=[seed, 0])).standard_normal((2, pixels))
+    draw = _generator(seed, 0).standard_normal((2, pixels))
     on, off = np.maximum(camera.threshold + camera.mismatch * draw, 0.01)
     return on, off
+
+
+def _generator(seed: int, stream: int) -> np.random.Generator:
+    """Independent draws for every pair of numbers (counter-based: nothing is shared between streams)."""
+    key = np.array([seed % 2**64, stream % 2**64], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=key))
 
 
 def _seeds(grey: NDArray, keys: Sequence[int] | None) -> list[int]:
@@ -253,8 +260,7 @@ def _seeds(grey: NDArray, keys: Sequence[int] | None) -> list[int]:
 
 def _phases(seed: int, seeds: Sequence[int], pixels: int) -> NDArray[np.float64]:
     """Where each pixel stands between its thresholds when the recording starts, uniform in (-1, 1)."""
-    draw = (np.random.Generator(np.random.Philox(key=[seed, s])).uniform(-1, 1, pixels) for s in seeds)
-    return np.stack(list(draw))
+    return np.stack([_generator(seed, s).uniform(-1, 1, pixels) for s in seeds])
 
 
 def _scene(grey: NDArray, camera: Camera, margin: int) -> NDArray[np.float64]:

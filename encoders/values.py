@@ -47,4 +47,5 @@ def generators(seed: int, batch: int, keys: Sequence[int] | None) -> list[np.ran
     ids = range(batch) if keys is None else [int(k) for k in keys]
     if len(ids) != batch:
         raise UserError(f"expected one key per sample, got {len(ids)} keys for {batch} samples")
-    return [np.random.Generator(np.random.Philox(key=[seed, k])) for k in ids]
+    streams = (np.array([seed % 2**64, k % 2**64], dtype=np.uint64) for k in ids)
+    return [np.random.Generator(np.random.Philox(key=key)) for key in streams]

@@ -194,8 +194,8 @@ def test_archives_that_lie(tmp_path):
         (lambda: tar_of(path, {"1.bs2": encode(ROWS)}), "names recording 2.bs2, which is missing"),
         (lambda: tar_of(path, {}, labels="1 x\n"), "line 2: expected 'number class'"),
         (lambda: tar_of(path, {}, name="other.txt"), "labels in a member train1K.txt"),
-        (lambda: path.write_bytes(b"\x1f\x8b" + os.urandom(99)), "not a readable tar archive"),
-        (lambda: path.write_bytes(path.read_bytes()[:60]), "not a readable tar archive"),
+        (lambda: path.write_bytes(b"\x1f\x8b" + os.urandom(99)), "not a readable tar.gz archive"),
+        (lambda: path.write_bytes(path.read_bytes()[:60]), "not a readable tar.gz archive"),
     ]
     for make, words in cases:
         make()

@@ -6,7 +6,7 @@ the same treatment. Start with `chips()`, `estimate(graph, activity, chip=...)`,
 """
 
 from snnkit.hardware.catalog import Chip, Figure, UnknownChip, chip, chips
-from snnkit.hardware.deploy import BadFolder, Deployment, UnknownTarget, deploy
+from snnkit.hardware.deploy import BadFolder, Deployment, UnknownTarget, deploy, targets
 from snnkit.hardware.energy import NoEnergy, estimate
 from snnkit.hardware.graph import UnsupportedGraph
 from snnkit.hardware.placement import DoesNotFit, Placement, place
@@ -27,6 +27,8 @@ __all__ = [
     "Placement",
     "DoesNotFit",
     "deploy",
+    "targets",
+    "targets",
     "Deployment",
     "UnknownTarget",
     "BadFolder",

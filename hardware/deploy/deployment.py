@@ -23,6 +23,11 @@ from snnkit.hardware.simulate import dense
 TARGETS: dict[str, Callable[..., dict[str, Any]]] = {"loihi": fill_loihi, "nir": fill_nir}
 
 
+def targets() -> list[str]:
+    """Names of the targets that `deploy` can write."""
+    return sorted(TARGETS)
+
+
 class UnknownTarget(UserError):
     """There is no writer for that target."""
 

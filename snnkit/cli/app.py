@@ -7,7 +7,11 @@ import sys
 
 import typer
 
-from snnkit.cli import chipside, convert, demo, listing, train
+from snnkit.cli.chipside import deploy, energy
+from snnkit.cli.convert import convert
+from snnkit.cli.demo import demo
+from snnkit.cli.listing import chips, datasets, info
+from snnkit.cli.train import train
 from snnkit.errors import UserError
 
 app = typer.Typer(
@@ -19,16 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    demo.demo,
-    train.train,
-    convert.convert,
-    chipside.energy,
-    chipside.deploy,
-    listing.chips,
-    listing.datasets,
-    listing.info,
-):
+for command in (demo, train, convert, energy, deploy, chips, datasets, info):
     app.command()(command)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#2a6fbb", "#d9772b", "#2f8f5b", "#7d5ba6", "#7a7f87"
 CYCLE = [BLUE, ORANGE, GREEN, PURPLE, "#b8475f", "#4aa3a2", "#9a8a3c", GREY]
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -58,17 +59,19 @@ def recording(image: np.ndarray, frames: np.ndarray, rate: np.ndarray, dt: float
     return figure
 
 
-def training(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
-    """Loss and validation accuracy against epochs, one line per seed."""
+def training(histories: Mapping[str, Sequence[Mapping[str, float | None]]]) -> Figure:
+    """Loss and accuracy against epochs, one line per seed; dashed: on samples held out for validation, if any."""
     with rc_context(STYLE):
         figure = _figure(8, 2.8)
         left, right = figure.subplots(1, 2)
         for colour, (name, history) in zip(CYCLE, histories.items(), strict=False):
             epochs = [row["epoch"] for row in history]
-            left.plot(epochs, [row["train_loss"] for row in history], color=colour, label=name)
-            right.plot(epochs, [row["val_accuracy"] for row in history], color=colour, label=name)
-        left.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-        right.set(xlabel="epoch", ylabel="validation accuracy")
+            for axis, key in ((left, "loss"), (right, "accuracy")):
+                axis.plot(epochs, [row[key] for row in history], color=colour, label=name)
+                if history[0].get(f"val_{key}") is not None:
+                    axis.plot(epochs, [row[f"val_{key}"] for row in history], "--", color=colour)
+        left.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+        right.set(xlabel="epoch", ylabel="accuracy while training")
         right.legend()
     return figure
 

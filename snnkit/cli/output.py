@@ -61,6 +61,28 @@ def output_folder(out: Path | str | None) -> Iterator[Path]:
         _remove(created)
 
 
+@contextmanager
+def growing_folder(out: Path | str | None) -> Iterator[Path]:
+    """A folder that fills up while long work goes on, so that an interrupted run keeps what it has.
+
+    It is tried before the work begins. If the work fails before it has written anything, the folder goes again.
+    """
+    if out is None:
+        with output_folder(None) as folder:
+            yield folder
+        return
+    folder = Path(out).expanduser().absolute()
+    created = _first_missing(folder)
+    with output_folder(folder):
+        pass  # makes the folder, or says why not
+    try:
+        yield folder
+    except BaseException:
+        if created is not None and not any(path.is_file() for path in created.rglob("*")):
+            _remove(created)
+        raise
+
+
 def _remove(folder: Path | None) -> None:
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""The whole promise in one command: events, training, conversion, energy, deployment, report."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from snnkit.cli.chipside import estimates
+from snnkit.cli.common import Json, Seed, emit, screen
+from snnkit.cli.output import output_folder, write_whole
+from snnkit.cli.train import run_training
+
+TARGET = "loihi"
+
+
+@dataclass
+class Findings:
+    """What the stages found, for the report and the summary."""
+
+    quick: bool
+    training: dict[str, Any] = field(default_factory=dict)
+    conversion: dict[str, Any] = field(default_factory=dict)
+    activity: Any = None
+    reports: dict[str, Any] = field(default_factory=dict)
+    deployment: Any = None
+    recording: dict[str, Any] = field(default_factory=dict)
+    rasters: dict[str, Any] = field(default_factory=dict)
+    dt: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for report.html, summary.json and the networks.")
+    ] = Path("build/demo"),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One short training only: shows the way, not the accuracy.")
+    ] = False,
+    as_json: Json = False,
+    seed: Seed = 0,
+) -> None:
+    """Train on digit events, convert an ANN, estimate energy, deploy, and write a report. Needs no download.
+
+    Example: snnkit demo --out build/demo
+    """
+    start = time.perf_counter()
+    with output_folder(out) as folder:
+        found = run(folder, seed=seed, quick=quick)
+        from snnkit.cli.demo_report import page
+
+        with stage("Report", found):
+            write_whole(folder / "report.html", page(found).html())
+        result = summary(found, seed, time.perf_counter() - start)
+        emit(result, as_json=as_json, out=folder / "summary.json")
+    digits, qcfs = result["digits"], result["conversion"]["qcfs"]
+    screen.print(
+        f"\nspiking accuracy {digits['mean']:.4f} ± {digits['std']:.4f} ({len(digits['seeds'])} seeds), "
+        f"conversion gap {qcfs['best_gap']:.4f} at T = {qcfs['best_timesteps']}, "
+        f"integer agreement {result['deployment']['agreement']:.4f}, {result['seconds']['all']:.0f} s"
+    )
+    screen.print(f"open {out / 'report.html'}")
+
+
+def run(folder: Path, *, seed: int, quick: bool) -> Findings:
+    """All stages in order, with their files in `folder`."""
+    import snnkit
+    from snnkit import datasets, hardware
+    from snnkit.training.recipes import recipe, test_loader
+
+    found = Findings(quick)
+    with stage("Data: 1 797 real digits seen by a simulated event camera", found):
+        test = datasets.load("digits", split="test")
+        found.dt = recipe("digits").dt
+        found.recording = _recording(test, found.dt)
+    with stage("Training with surrogate gradients", found):
+        changes: dict[str, Any] = {"epochs": 2} if quick else {}
+        seeds = range(seed, seed + (1 if quick else 3))
+        found.training, trained = run_training("digits", seeds, folder / "training", **changes)
+        net = trained.net.eval()
+    with stage("Conversion of a CNN to spikes", found):
+        found.conversion = _conversion(seed, quick)
+    with stage("Energy on chips, from test samples", found):
+        events, labels = next(iter(test_loader_of(recipe("digits"), test_loader, 32 if quick else None)))
+        with snnkit.trace(net) as found.activity:
+            net(events)
+        found.rasters = _rasters(net, events)
+        graph = snnkit.to_nir(net, input_shape=test.shape)
+        found.reports = estimates(graph, found.activity, None)
+    with stage("Deployment: integers for Loihi, checked against the float network", found):
+        found.deployment = hardware.deploy(graph, TARGET, folder / TARGET, vectors=events, labels=labels)
+    return found
+
+
+def test_loader_of(chosen: Any, loader: Callable[..., Any], limit: int | None) -> Any:
+    """The test set (or its first `limit` samples) as one batch."""
+    from dataclasses import replace
+
+    return loader(replace(chosen, batch_size=1_000_000), limit=limit)
+
+
+@contextmanager
+def stage(title: str, found: Findings) -> Any:
+    """Say what is going on, and how long it took."""
+    start = time.perf_counter()
+    screen.print(f"[bold]{title}[/bold]")
+    yield
+    found.seconds[title.split(":")[0].split(" ")[0].rstrip(",").lower()] = time.perf_counter() - start
+
+
+def _conversion(seed: int, quick: bool) -> dict[str, Any]:
+    from dataclasses import replace
+
+    from rich.progress import Progress
+
+    from snnkit.conversion.digits import AnnRecipe, digits_conversion
+
+    chosen = replace(AnnRecipe(), epochs=2) if quick else AnnRecipe()
+    with Progress(console=screen, transient=True) as bar:
+        task = bar.add_task("training two CNNs", total=1.0)
+        return digits_conversion(
+            seed, recipe=chosen, progress=lambda share: bar.update(task, completed=share)
+        )
+
+
+def _recording(dataset: Any, dt: float) -> dict[str, Any]:
+    """One test recording for the report: its image, what each saccade saw, events over time."""
+    import numpy as np
+
+    events, label = dataset[0]
+    dense = events.tensor(dt=dt).dense()[:, 0].numpy()  # T P H W
+    thirds = np.array_split(dense[:, 1] - dense[:, 0], 3)
+    return {
+        "image": dataset.images[0, 0],
+        "frames": np.stack([part.sum(0) for part in thirds]),
+        "rate": dense.sum((2, 3)),
+        "label": label,
+        "events": len(events),
+    }
+
+
+def _rasters(net: Any, events: Any) -> dict[str, Any]:
+    """Spikes of the first sample, T x neurons, for the input and every spiking layer."""
+    import torch
+
+    x = events.batch(0).dense()
+    found = {"input": x.flatten(2)[:, 0].numpy()}
+    with torch.no_grad():
+        for name, layer in net.named_children():
+            x = layer(x)
+            if hasattr(layer, "initial_state"):
+                found[f"{name} {type(layer).__name__}"] = x.flatten(2)[:, 0].numpy()
+    return found
+
+
+def summary(found: Findings, seed: int, seconds: float) -> dict[str, Any]:
+    """The figures that matter, for programs."""
+    import snnkit
+
+    training, deployment = found.training, found.deployment
+    return {
+        "snnkit": snnkit.__version__,
+        "seed": seed,
+        "quick": found.quick,
+        "seconds": {**found.seconds, "all": seconds},
+        "peak_memory_gb": _peak_memory_gb(),
+        "digits": {
+            **{
+                key: training[key]
+                for key in ("seeds", "accuracy", "mean", "std", "test_samples", "parameters")
+            },
+            "training_seconds": training["seconds"],
+        },
+        "conversion": {name: _curve(method) for name, method in found.conversion["methods"].items()},
+        "energy": {
+            "samples": found.activity.samples,
+            "spikes": found.activity.total("spikes"),
+            "synops": found.activity.total("synops"),
+            "chips": {name: _energy(report) for name, report in found.reports.items()},
+        },
+        "deployment": {
+            "target": TARGET,
+            "float_accuracy": deployment.float_accuracy,
+            "integer_accuracy": deployment.integer_accuracy,
+            "agreement": deployment.agreement,
+            "layers": deployment.report["layers"],
+        },
+    }
+
+
+def _curve(method: dict[str, Any], longest: int = 16) -> dict[str, Any]:
+    """Accuracy against T, and the first T up to `longest` with the smallest gap to the ANN."""
+    gaps = {t: gap for t, gap in zip(method["timesteps"], method["gap"], strict=True) if t <= longest}
+    best = min(gaps, key=lambda t: (max(gaps[t], 0.0), t))  # better than the ANN is no gap
+    return {
+        "ann": method["ann"],
+        "timesteps": method["timesteps"],
+        "snn": method["snn"],
+        "gap": method["gap"],
+        "best_timesteps": best,
+        "best_gap": gaps[best],
+    }
+
+
+def _energy(report: Any) -> dict[str, Any]:
+    return {
+        "energy_j": report.energy_j,
+        "low_j": report.low_j,
+        "high_j": report.high_j,
+        "neural_dynamic_j": report.neural_dynamic.value,
+        "system_dynamic_j": report.system_dynamic.value,
+        "static_j": report.static.value,
+        "latency_s": report.latency_s,
+        "ann_energy_j": report.ann_energy_j,
+    }
+
+
+def _peak_memory_gb() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

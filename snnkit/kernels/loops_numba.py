@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 
 REAL = np.{precision}
-ZERO, ONE = REAL(0.0), REAL(1.0)
+ZERO, ONE, TINY = REAL(0.0), REAL(1.0), np.finfo(REAL).tiny
 {literals}
 '''
 

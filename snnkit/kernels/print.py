@@ -33,6 +33,7 @@ NUMBA = Language(
         "tanh": "tanh({0})",
         "floor": "floor({0})",
         "detach": "{0}",
+        "flush": "ZERO if abs({0}) < TINY else {0}",
         "lt": "{0} < {1}",
         "le": "{0} <= {1}",
         "gt": "{0} > {1}",

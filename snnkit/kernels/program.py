@@ -43,11 +43,11 @@ class Program:
         return {self.nodes[i].name for i in self.live() if self.nodes[i].op == "leaf"}
 
     def count(self) -> dict[str, int]:
-        """How many of each operation one step takes; loads and literals left out."""
+        """How many of each operation one step takes; loads, literals and flushes left out."""
         counts: dict[str, int] = {}
         for i in self.live():
             op = self.nodes[i].op
-            if op not in ("leaf", "literal", "detach"):
+            if op not in ("leaf", "literal", "detach", "flush"):
                 counts[op] = counts.get(op, 0) + 1
         return counts
 

@@ -91,6 +91,8 @@ def sweep(tape: Tape, seeds: list[tuple[Value, Value]], psi: Callable[[Value], A
             condition, a, b = args
             add(a.index, condition.where(bar, 0.0))
             add(b.index, condition.where(0.0, bar))
+        elif node.op == "flush":
+            add(args[0].index, bar)
         elif node.op in ("fire", "fire_above"):
             add(args[0].index, bar * psi(args[0]))
         else:
@@ -112,14 +114,12 @@ def adjoint(
         kind, what = name.split("_", 1)
         seeds.append((value, tape.leaf(OUTPUT_BAR if kind == "out" else NEXT_BAR, what)))
     bars = sweep(tape, seeds, lambda u: surrogate.derivative(u, *hyper))
-    wanted = [(PORT, equation.ports), (STATE, equation.states), (CONSTANT, equation.constants)]
-    return tape.program(
-        [
-            (f"{kind}bar_{name}", bars.get(tape.leaf(kind, name).index, tape.value(0.0)))
-            for kind, names in wanted
-            for name in names
-        ]
-    )
+    found = []
+    for kind, names in ((PORT, equation.ports), (STATE, equation.states), (CONSTANT, equation.constants)):
+        for name in names:
+            bar = bars.get(tape.leaf(kind, name).index, tape.value(0.0))
+            found.append((f"{kind}bar_{name}", tape.add("flush", bar) if kind == STATE else bar))
+    return tape.program(found)
 
 
 def define(

@@ -176,7 +176,7 @@ class Neuron(nn.Module):
         states = self._states(inputs, inputs[0].shape[1:], state)
         constants = self._constants(inputs[0], inputs[0].shape[2:])
         if inputs[0].shape[0] == 0:
-            outputs = [torch.empty_like(inputs[0]) for _ in range(self._outputs())]
+            outputs = [inputs[0].clone() for _ in range(self._outputs())]
             return self._pack(outputs), self.State(*states)
         if inputs[0].device.type == "cpu" and not reference.chosen():
             outputs, states = self._fused(inputs, states, constants)
@@ -249,8 +249,10 @@ class Neuron(nn.Module):
                 for r in (rest[k] for k in self.equation.states)
             ]
         if not isinstance(state, tuple) or len(state) != len(self.equation.states):
+            kind = type(state).__name__ + (f" of {len(state)}" if isinstance(state, tuple) else "")
+            names = ", ".join(self.equation.states)
             raise UserError(
-                f"{name} has the state ({', '.join(self.equation.states)}), a tuple of tensors; got {state!r}"
+                f"{name} has the state ({names}), a tuple of tensors as `scan` returned it; got a {kind}"
             )
         for key, tensor in zip(self.equation.states, state, strict=True):
             if tensor.shape != shape:

@@ -160,8 +160,10 @@ def write(
             f"{equation.name} should answer at least one output, then the {len(equation.states)} next states "
             f"({', '.join(equation.states)}); it answered {len(found)} values"
         )
-    names = [*(f"out_{k}" for k in range(outputs)), *(f"next_{name}" for name in equation.states)]
-    return tape, [(name, tape.value(value)) for name, value in zip(names, found, strict=True)]
+    results = [(f"out_{k}", tape.value(value)) for k, value in enumerate(found[:outputs])]
+    for name, value in zip(equation.states, found[outputs:], strict=True):
+        results.append((f"next_{name}", tape.add("flush", value)))
+    return tape, results
 
 
 def derivative(surrogate: type[Surrogate], hyper: tuple[str, ...]) -> Program:

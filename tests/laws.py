@@ -1,0 +1,251 @@
+"""The neurons on which every law is tried, inputs that make them spike, and the kernels run without a compiler."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from snnkit.kernels import loops_numba, operator, run_numba
+from snnkit.neurons import (
+    IF,
+    LIF,
+    AdaptiveLIF,
+    CubaLIF,
+    LeakyIntegrator,
+    Neuron,
+    neuron,
+    surrogate,
+    use_reference,
+)
+from snnkit.neurons.language import clip, maximum, where
+
+# Two neurons that a user might add; docs/neurons.md shows the first -------------------------------------------
+
+
+@neuron("x", v=0.0, hold=0.0)
+def refractory(x, v, hold, *, decay, steps, theta, fire):
+    free = where(hold > 0.0, 0.0, 1.0)
+    u = decay * v + free * x
+    s, r = fire(u - theta)
+    return s * free, u - r * free * theta, maximum(hold - 1.0, steps * (r * free))
+
+
+class Refractory(Neuron):
+    equation = refractory
+    learnable = ("tau", "threshold")
+
+    def __init__(self, *, tau, dt, steps=2, threshold=1.0, **options):
+        super().__init__(dt=dt, **options)
+        self.add_time_constant("tau", tau)
+        self.add_parameter("threshold", threshold)
+        self.add_parameter("steps", steps)
+
+    def constants(self):
+        return {
+            "decay": self.decay(self.time_constant("tau")),
+            "steps": self.steps,
+            "theta": self.threshold,
+        }
+
+
+@neuron("basal apical", v=0.0, a=0.0)
+def two_point(basal, apical, v, a, *, decay, gain, fire):
+    a = decay * a + apical
+    u = decay * v + basal * (1.0 + gain * clip(a, 0.0, 1.0))
+    s, r = fire(u - 1.0)
+    return s, u - r, a
+
+
+class TwoPoint(Neuron):
+    equation = two_point
+    learnable = ("tau", "gain")
+
+    def __init__(self, *, tau, dt, gain=0.5, **options):
+        super().__init__(dt=dt, **options)
+        self.add_time_constant("tau", tau)
+        self.add_parameter("gain", gain)
+
+    def constants(self):
+        return {"decay": self.decay(self.time_constant("tau")), "gain": self.gain}
+
+
+# Cases ----------------------------------------------------------------------------------------------------------
+
+MS = 1e-3
+PER_NEURON = {  # one value per neuron, three neurons
+    IF: {"threshold": [0.8, 1.0, 1.3]},
+    LIF: {"tau": [8 * MS, 12 * MS, 20 * MS], "dt": MS, "threshold": [0.9, 1.0, 1.2]},
+    CubaLIF: {"tau_syn": [2 * MS, 4 * MS, 6 * MS], "tau_mem": 9 * MS, "dt": MS, "threshold": 1.1},
+    AdaptiveLIF: {"tau": 12 * MS, "tau_adapt": [15 * MS, 20 * MS, 30 * MS], "dt": MS, "beta": 1.2},
+    LeakyIntegrator: {"tau": [5 * MS, 9 * MS, 20 * MS], "dt": MS},
+    Refractory: {"tau": 15 * MS, "dt": MS, "threshold": 0.8},
+    TwoPoint: {"tau": 10 * MS, "dt": MS},
+}
+GAIN = {CubaLIF: 0.5, LeakyIntegrator: 1.0}  # of the drive, so that each spikes neither always nor never
+SURROGATES = (
+    surrogate.ATan(alpha=1.7),
+    surrogate.FastSigmoid(slope=3.0),
+    surrogate.Triangle(height=0.8, width=1.5),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    model: type[Neuron]
+    reset: str = "subtract"
+    surrogate: surrogate.Surrogate = SURROGATES[0]
+    detached: bool = False
+    compare: str = ">="
+    scaled: bool = False
+
+    def __str__(self) -> str:
+        words = [self.model.__name__, self.reset, type(self.surrogate).__name__]
+        return "-".join(
+            words
+            + ["detached"] * self.detached
+            + ["above"] * (self.compare == ">")
+            + ["scaled"] * self.scaled
+        )
+
+    @property
+    def spikes(self) -> bool:
+        return "fire" in self.model.equation.handed_in
+
+    def build(self, dtype: torch.dtype = torch.float64) -> Neuron:
+        options: dict[str, Any] = {"learn": self.model.learnable, **PER_NEURON[self.model]}
+        if self.spikes:
+            options |= {
+                "surrogate": self.surrogate,
+                "detach_reset": self.detached,
+                "compare": self.compare,
+            }
+            if "reset" in self.model.equation.handed_in:
+                options["reset"] = self.reset
+        if self.scaled:
+            options["scale_input"] = True
+        return self.model(**options).to(dtype)
+
+    def drive(
+        self, dtype: torch.dtype = torch.float64, steps: int = 53, batch: int = 2, neurons: int = 3
+    ) -> Any:
+        """Random input, the same at every call; a tuple when the neuron has several ports."""
+        generator = torch.Generator().manual_seed(7)
+        ports = len(self.model.equation.ports)
+        gain = GAIN.get(self.model, 1.0) * (6.0 if self.scaled else 1.0)
+        low = -0.58 if self.reset == "none" and self.spikes else -0.3  # without resets, or they only rise
+        shape = (ports, steps, batch, neurons)
+        x = gain * (torch.rand(shape, generator=generator, dtype=torch.float64) * 1.2 + low)
+        xs = tuple(row.to(dtype).requires_grad_() for row in x)
+        return xs if ports > 1 else xs[0]
+
+
+def _all_cases() -> list[Case]:
+    cases = []
+    for model in PER_NEURON:
+        if "fire" not in model.equation.handed_in:
+            cases.append(Case(model))
+            continue
+        resets = ("subtract", "zero", "none") if "reset" in model.equation.handed_in else ("subtract",)
+        for reset, smooth, detached in itertools.product(resets, SURROGATES, (False, True)):
+            cases.append(Case(model, reset, smooth, detached))
+    cases += [Case(model, scaled=True) for model in (LIF, CubaLIF, AdaptiveLIF, LeakyIntegrator)]
+    return [*cases, Case(LIF, compare=">"), Case(IF, "zero", compare=">")]
+
+
+ALL = _all_cases()
+COMPILED = [  # what is worth a compiler's time in every run of the tests; the rest runs the same text interpreted
+    Case(IF, "none", SURROGATES[2]),
+    Case(LIF, "subtract", SURROGATES[0]),
+    Case(CubaLIF, "zero", SURROGATES[1], detached=True),
+    Case(AdaptiveLIF, "subtract", SURROGATES[2], detached=True),
+    Case(LeakyIntegrator),
+    Case(TwoPoint),
+]
+
+
+# Running ----------------------------------------------------------------------------------------------------------
+
+
+def leaves(x: Any) -> list[Tensor]:
+    return list(x) if isinstance(x, tuple) else [x]
+
+
+def run(cell: Neuron, x: Any, state: Any = None) -> tuple[list[Tensor], list[Tensor]]:
+    """Everything that a run answers, and every gradient of a loss on spikes and states."""
+    cell.zero_grad()
+    for tensor in leaves(x):
+        tensor.grad = None
+    outputs, end = cell.scan(x, state)
+    generator = torch.Generator().manual_seed(3)
+    results = [outputs, *end]
+    weights = [torch.rand(r.shape, generator=generator, dtype=torch.float64).to(r.dtype) for r in results]
+    sum((r * w).sum() for r, w in zip(results, weights, strict=True)).backward()
+    gradients = [t.grad for t in (*leaves(x), *cell.parameters())]
+    return [r.detach() for r in results], gradients
+
+
+def run_reference(cell: Neuron, x: Any, state: Any = None) -> tuple[list[Tensor], list[Tensor]]:
+    with use_reference():
+        return run(cell, x, state)
+
+
+def same_bits(a: list[Tensor], b: list[Tensor]) -> bool:
+    return len(a) == len(b) and all(torch.equal(p, q) for p, q in zip(a, b, strict=True))
+
+
+def relative_error(a: list[Tensor], b: list[Tensor]) -> float:
+    """The worst error, relative to the largest of each tensor; NaN or a gradient of zeros is not accepted."""
+    worst = 0.0
+    for p, q in zip(a, b, strict=True):
+        assert bool(torch.isfinite(p).all()) and bool(torch.isfinite(q).all())
+        assert float(q.abs().max()) > 0
+        worst = max(worst, float((p - q).abs().max() / q.abs().max()))
+    return worst
+
+
+def interpret(monkeypatch, **words: Any) -> None:
+    """Run the generated text in Python instead of compiling it; `words` are added to its namespace."""
+
+    def loaded(source: str) -> dict[str, Any]:
+        text = source.replace(loops_numba.DECORATOR, "").replace("from numba import njit\n", "")
+        namespace: dict[str, Any] = dict(words)
+        exec(compile(text, "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
+        return namespace
+
+    def forward(definition, precision):
+        return loaded(loops_numba.forward_source(definition, precision))["forward"]
+
+    def adjoint(definition, precision, wanted):
+        return loaded(loops_numba.adjoint_source(definition, precision, wanted))["adjoint"]
+
+    monkeypatch.setattr(run_numba, "_forward_kernel", forward)
+    monkeypatch.setattr(run_numba, "_adjoint_kernel", adjoint)
+
+
+def definition_of(cell: Neuron):
+    return operator.lookup(cell._key)
+
+
+def smooth_language(fire: str):
+    """The printer's language with another text for `fire`, for networks that have finite differences."""
+    operations = {**loops_numba.NUMBA.operations, "fire": fire}
+    return replace(loops_numba.NUMBA, operations=operations)
+
+
+def primitive(kind: type[surrogate.Surrogate]):
+    """The smooth step whose derivative the surrogate is."""
+    return {
+        surrogate.ATan: lambda u, alpha: np.arctan(np.pi / 2 * alpha * u) / np.pi + 0.5,
+        surrogate.FastSigmoid: lambda u, slope: u / (1 + slope * abs(u)),
+        surrogate.Triangle: _triangle,
+    }[kind]
+
+
+def _triangle(u, height, width):
+    inside = np.clip(u, -width, width)
+    return height * (inside - np.sign(inside) * inside**2 / (2 * width))

@@ -135,7 +135,12 @@ def trace(net: nn.Module) -> Iterator[Activity]:
 
 def layer_names(net: nn.Module) -> dict[str, nn.Module]:
     """The leaves of a network, named as in activities and NIR graphs: dotted paths with "_" for "."."""
-    leaves = [(path, m) for path, m in net.named_modules() if not any(True for _ in m.children())]
+    containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # an empty one is no layer either
+    leaves = [
+        (path, m)
+        for path, m in net.named_modules()
+        if not any(True for _ in m.children()) and not isinstance(m, containers)
+    ]
     names: dict[str, nn.Module] = {}
     for path, module in leaves:
         name = path.replace(".", "_") or "0"

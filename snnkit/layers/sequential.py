@@ -46,6 +46,7 @@ class Sequential(nn.Sequential):
     """
 
     takes_events = True
+    input_shape: tuple[int, ...] | None = None  # *N of the input, where it is known: from a NIR graph
 
     def __init__(self, *layers: Any):
         if len(layers) == 1 and isinstance(layers[0], (list, tuple)):

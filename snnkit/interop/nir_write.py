@@ -1,0 +1,299 @@
+"""Networks as NIR graphs (Pedersen et al. 2024, Nat. Commun. 15:8122), with what NIR leaves open in the metadata.
+
+NIR describes neurons in continuous time and says nothing of the time step, the kind of reset or ties at the threshold. The
+fields of a node are therefore what another library turns into our step by Euler's rule with our dt,
+
+    LIF:      τ = dt / (1 - a),  r = τ/dt        so that  v + dt/τ·(r·x - v) = a·v + x
+    IF:       r = 1/dt                           CubaLIF: the same for both constants, w_in = τ_syn/dt
+
+and the metadata hold what snnkit needs to run the very same network again: `snnkit_kind`, `dt` [s], `reset` ("subtract",
+"zero", "none"), `compare` (">=" or ">"), `decay` and `decay_syn` (exact factor per step), `initial_v`, `scale_input`, the
+time constants, and the settings of training (`surrogate`, `detach_reset`, `learn`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from typing import Any
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from snnkit.activity import layer_names
+from snnkit.errors import UserError
+from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, SumPool2d
+from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron
+
+Shape = tuple[int, ...]
+TIME_CONSTANTS = {LIF: ("tau",), LeakyIntegrator: ("tau",), CubaLIF: ("tau_syn", "tau_mem"), IF: ()}
+
+
+@torch.no_grad()
+def to_nir(net: nn.Module, input_shape: int | Sequence[int] | None = None) -> nir.NIRGraph:
+    """The network as a NIR graph: one node per layer, named as in `snnkit.trace` ("0", "1", ...).
+
+    Batch normalisation (with its running statistics) is folded into the layer before it; dropout is left out. `from_nir`
+    gives a network that spikes identically; with batch normalisation, identically up to the rounding of the fold.
+
+    Args:
+        net: a `Sequential` (nested is fine) of synapses, pooling, Flatten and neurons, or one such layer.
+        input_shape: *N of the input, such as (2, 34, 34); needed unless the first layer is a Linear.
+
+    Raises:
+        UserError: naming every layer that has no NIR node.
+    """
+    if not isinstance(net, nn.Module):
+        hint = "; pass its .net" if isinstance(getattr(net, "net", None), nn.Module) else ""
+        raise TypeError(f"to_nir takes a network (a torch module), got {type(net).__name__}{hint}")
+    layers = _fold(_chain(net))
+    if not layers:
+        raise UserError("the network has no layer to write")
+    given = getattr(net, "input_shape", None) if input_shape is None else input_shape
+    shape = _input_shape(layers[0], given)
+    ends = [_free(name, {layer.name for layer in layers}) for name in ("input", "output")]
+    nodes: dict[str, nir.NIRNode] = {ends[0]: nir.Input({"input": np.array(shape)})}
+    for layer in layers:
+        node, out = _node(layer, shape)
+        node.input_type, node.output_type = {"input": np.array(shape)}, {"output": np.array(out)}
+        nodes[layer.name], shape = node, out
+    nodes[ends[1]] = nir.Output({"output": np.array(shape)})
+    steps = {layer.module.dt for layer in layers if isinstance(layer.module, Neuron)} - {None}
+    about: dict[str, Any] = {"snnkit": _version()}
+    if len(steps) == 1:
+        about["dt"] = steps.pop()
+    # nir's own type check knows neither grouped convolutions nor kernels that are not square; shapes are known here.
+    return nir.NIRGraph(nodes, list(pairwise(nodes)), metadata=about, type_check=False)
+
+
+def _version() -> str:
+    try:
+        return version("snnkit")
+    except PackageNotFoundError:  # run from a source tree without installation
+        return "unknown"
+
+
+# -- the chain of layers ----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Layer:
+    """A layer on its way to a node: its weights may have taken up a batch normalisation."""
+
+    name: str
+    module: nn.Module
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+
+def _chain(net: nn.Module) -> list[Layer]:
+    """The leaves in order, provided that the network runs them one after another."""
+    for path, module in net.named_modules():
+        if any(True for _ in module.children()) and not isinstance(module, nn.Sequential):
+            where = f"layer {path}" if path else "the network"
+            raise UserError(
+                f"{where} is a {type(module).__name__}, whose order of computation is unknown; write it as a Sequential"
+            )
+    layers, problems = [], []
+    for name, module in layer_names(net).items():
+        if isinstance(module, (Dropout, nn.Identity)):
+            continue
+        if isinstance(module, AdaptiveLIF):
+            problems.append(
+                f"{name} is an AdaptiveLIF, and NIR has no neuron with adaptation (use LIF or CubaLIF, or keep the "
+                "network in snnkit and save its weights)"
+            )
+        elif not isinstance(module, KNOWN):
+            problems.append(f"{name} is a {type(module).__name__}")
+        layers.append(Layer(name, module, getattr(module, "weight", None), getattr(module, "bias", None)))
+    if problems:
+        raise UserError(
+            "NIR has Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF and LeakyIntegrator; layer "
+            + "; layer ".join(problems)
+        )
+    return layers
+
+
+KNOWN = (nn.Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, BatchNorm, IF, LIF, CubaLIF, LeakyIntegrator)
+
+
+def _fold(layers: list[Layer]) -> list[Layer]:
+    """Batch normalisation y = (x - mean)·g + β, g = γ/sqrt(var + eps), taken into the weights before it."""
+    out: list[Layer] = []
+    for layer in layers:
+        norm = layer.module
+        if not isinstance(norm, BatchNorm):
+            out.append(layer)
+            continue
+        if not out or not isinstance(out[-1].module, (nn.Linear, nn.Conv2d)):
+            raise UserError(
+                f"layer {layer.name} is a BatchNorm that does not follow a Linear or Conv2d, so it cannot be folded"
+            )
+        before = out[-1]
+        if norm.running_mean is None or norm.running_var is None:
+            raise UserError(
+                f"layer {layer.name} is a BatchNorm without running statistics, so it cannot be folded"
+            )
+        assert before.weight is not None
+        dtype = before.weight.dtype
+        gain = (norm.running_var.double() + norm.eps).rsqrt()
+        gain = gain if norm.weight is None else gain * norm.weight.double()
+        bias = (
+            -norm.running_mean.double()
+            if before.bias is None
+            else before.bias.double() - norm.running_mean.double()
+        )
+        bias = bias * gain if norm.bias is None else bias * gain + norm.bias.double()
+        before.weight = (before.weight.double() * gain.view(-1, *[1] * (before.weight.dim() - 1))).to(dtype)
+        before.bias = bias.to(dtype)
+    return out
+
+
+def _input_shape(first: Layer, given: int | Sequence[int] | None) -> Shape:
+    if given is not None:
+        return (given,) if isinstance(given, int) else tuple(int(n) for n in given)
+    if isinstance(first.module, nn.Linear):
+        return (first.module.in_features,)
+    raise UserError(
+        f"the network begins with layer {first.name} ({type(first.module).__name__}), which does not tell the shape of its "
+        "input; pass input_shape, such as to_nir(net, input_shape=(2, 34, 34))"
+    )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+# -- one layer --------------------------------------------------------------------------------------------------------
+
+
+def _node(layer: Layer, shape: Shape) -> tuple[nir.NIRNode, Shape]:
+    """The node of a layer and the shape of its output."""
+    module = layer.module
+    if isinstance(module, Neuron):
+        return _neuron(layer.name, module, shape), shape
+    if isinstance(module, nn.Linear):
+        if shape != (module.in_features,):
+            hint = "; put a Flatten before it" if math.prod(shape) == module.in_features else ""
+            raise UserError(
+                f"layer {layer.name} takes {module.in_features} inputs but gets shape {shape}{hint}"
+            )
+        weight = _array(layer.weight)
+        if layer.bias is None:
+            return nir.Linear(weight), (module.out_features,)
+        return nir.Affine(weight, _array(layer.bias)), (module.out_features,)
+    if isinstance(module, Flatten):
+        return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1), (math.prod(shape),)
+    channels = module.in_channels if isinstance(module, nn.Conv2d) else shape[0]
+    if len(shape) != 3 or shape[0] != channels:
+        raise UserError(f"layer {layer.name} takes input of shape ({channels}, H, W) but gets {shape}")
+    try:
+        out = tuple(module.rows(_blank(layer, shape))[0].shape)  # type: ignore[operator]
+    except RuntimeError as error:
+        raise UserError(
+            f"layer {layer.name} cannot take input of shape {shape}: {str(error).splitlines()[0]}"
+        ) from None
+    if isinstance(module, Conv2d):
+        return _conv(layer, module, shape), out
+    assert isinstance(module, (AvgPool2d, SumPool2d))
+    kind = nir.AvgPool2d if isinstance(module, AvgPool2d) else nir.SumPool2d
+    sizes = (np.array(n) for n in (module.kernel_size, module.stride, module.padding))
+    return kind(*sizes), out
+
+
+def _conv(layer: Layer, module: Conv2d, shape: Shape) -> nir.Conv2d:
+    bias = np.zeros(module.out_channels, np.float32) if layer.bias is None else _array(layer.bias)
+    return nir.Conv2d(
+        input_shape=shape[1:],
+        weight=_array(layer.weight),
+        stride=module.stride,
+        padding=module.padding,
+        dilation=module.dilation,
+        groups=module.groups,
+        bias=bias,
+        metadata={"bias": layer.bias is not None},
+    )
+
+
+def _neuron(name: str, m: Neuron, shape: Shape) -> nir.NIRNode:
+    meta = _metadata(m)
+
+    def full(value: Any) -> np.ndarray:
+        try:
+            return np.broadcast_to(np.asarray(value, np.float32), shape).copy()
+        except ValueError:
+            raise UserError(
+                f"layer {name}: a parameter of shape {np.shape(value)} does not fit neurons of shape {shape}"
+            ) from None
+
+    dt, zero = m.dt, full(0.0)
+    if isinstance(m, IF):
+        r = 1.0 if dt is None else 1.0 / dt
+        return nir.IF(r=full(r), v_threshold=full(_array(m.threshold)), v_reset=zero, metadata=meta)
+    assert dt is not None
+    gain = 1.0 / (1.0 - np.asarray(meta["decay"]))  # of the Euler form: dt/τ = 1 - decay
+    membrane = {"r": full(1.0 if m.scale_input else gain), "v_leak": zero, "metadata": meta}
+    if isinstance(m, LeakyIntegrator):
+        return nir.LI(tau=full(dt * gain), **membrane)
+    fire = {"v_threshold": full(_array(m.threshold)), "v_reset": zero}
+    if isinstance(m, LIF):
+        return nir.LIF(tau=full(dt * gain), **membrane, **fire)
+    synapse = 1.0 / (1.0 - np.asarray(meta["decay_syn"]))
+    w_in = full(1.0 if m.scale_input else synapse)
+    return nir.CubaLIF(tau_syn=full(dt * synapse), tau_mem=full(dt * gain), w_in=w_in, **membrane, **fire)
+
+
+def _metadata(m: Neuron) -> dict[str, Any]:
+    """Everything a step depends on, in double precision; scalars where all neurons are alike."""
+    meta: dict[str, Any] = {"snnkit_kind": type(m).__name__}
+    if m.dt is not None:
+        meta["dt"] = m.dt
+    meta["initial_v"] = _plain(m.initial_v)
+    constants = m.constants()
+    for key in ("decay", "decay_syn"):
+        if key in constants:
+            meta[key] = _plain(constants[key])
+    for key in TIME_CONSTANTS[type(m)]:
+        meta[key] = _plain(getattr(m, key))
+        if f"log_{key}" in dict(m.named_parameters(recurse=False)):
+            meta[f"log_{key}"] = _learned(getattr(m, f"log_{key}"))
+    if hasattr(m, "scale_input"):
+        meta["scale_input"] = m.scale_input
+    if isinstance(m, LeakyIntegrator):
+        return meta | {"learn": ",".join(m._learn)}
+    return meta | {
+        "threshold": _learned(m.threshold) if "threshold" in m._learn else _plain(m.threshold),
+        "reset": m.reset,
+        "compare": m.compare,
+        "detach_reset": m.detach_reset,
+        "learn": ",".join(m._learn),
+        "surrogate": type(m.surrogate).__name__,
+        "surrogate_fields": np.array(m.surrogate.hyper),
+    }
+
+
+def _array(x: Any) -> np.ndarray:
+    return x.detach().cpu().contiguous().numpy()
+
+
+def _learned(x: Tensor) -> Any:
+    """A parameter in its own precision; HDF5 compresses no scalar arrays, so those become numpy scalars."""
+    return _array(x)[()] if x.dim() == 0 else _array(x)
+
+
+def _plain(x: Any) -> Any:
+    """A float where all entries agree, else an array, in double precision."""
+    values = x.detach().double().cpu().numpy()
+    return float(values.flat[0]) if values.size and (values == values.flat[0]).all() else values
+
+
+def _blank(layer: Layer, shape: Shape) -> Tensor:
+    like = torch.zeros(()) if layer.weight is None else layer.weight
+    return like.new_zeros(1, *shape)

@@ -28,7 +28,6 @@ __all__ = [
     "DoesNotFit",
     "deploy",
     "targets",
-    "targets",
     "Deployment",
     "UnknownTarget",
     "BadFolder",

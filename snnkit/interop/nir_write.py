@@ -283,7 +283,7 @@ def _array(x: Any) -> np.ndarray:
     return x.detach().cpu().contiguous().numpy()
 
 
-def _learned(x: Tensor) -> Any:
+def _learned(x: Any) -> Any:
     """A parameter in its own precision; HDF5 compresses no scalar arrays, so those become numpy scalars."""
     return _array(x)[()] if x.dim() == 0 else _array(x)
 

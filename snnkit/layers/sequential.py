@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -61,12 +62,14 @@ class Sequential(nn.Sequential):
         super().__init__(*layers)
 
     def forward(self, x: Tensor | EventTensor) -> Any:
+        self._check_dt(x)
         for layer in self:
             x = layer(_fit(layer, x))
         return x
 
     def scan(self, x: Tensor | EventTensor, state: Any = None) -> tuple[Any, tuple]:
         """Run a sequence `T B *N`, state in and state out; `None` is rest."""
+        self._check_dt(x)
         states = []
         for layer, s in zip(self, self._split(state), strict=True):
             scan = getattr(layer, "scan", None)
@@ -82,6 +85,18 @@ class Sequential(nn.Sequential):
             x_t, s = step(x_t, s) if step else (layer(x_t), ())
             states.append(s)
         return x_t, tuple(states)
+
+    def _check_dt(self, x: Tensor | EventTensor) -> None:
+        """Events know how long their steps are; neurons made for other steps would run at the wrong speed."""
+        if not isinstance(x, EventTensor):
+            return
+        for path, module in self.named_modules():
+            dt = getattr(module, "dt", None)
+            if dt is not None and not math.isclose(dt, x.dt, rel_tol=1e-6):
+                raise UserError(
+                    f"the events have steps of dt={x.dt:g} s, but layer {path} ({type(module).__name__}) was made for "
+                    f"dt={dt:g} s; make both alike"
+                )
 
     def _split(self, state: Any) -> tuple:
         if state is None:

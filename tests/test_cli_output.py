@@ -2,8 +2,9 @@
 
 import pytest
 
-from snnkit.cli.output import growing_folder, output_folder, write_whole
+from snnkit.cli.output import growing_folder, output_folder
 from snnkit.errors import UserError
+from snnkit.files import write_text
 
 
 def test_files_appear_together_and_replace_older_ones(tmp_path):
@@ -59,8 +60,8 @@ def test_without_out_the_folder_is_temporary():
     assert not folder.exists()
 
 
-def test_write_whole_leaves_no_half_file(tmp_path):
-    write_whole(tmp_path / "r.json", "{}")
+def test_write_text_leaves_no_half_file(tmp_path):
+    write_text(tmp_path / "r.json", "{}")
     assert (tmp_path / "r.json").read_text() == "{}" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(UserError, match="cannot write"):
-        write_whole(tmp_path / "absent" / "r.json", "{}")
+        write_text(tmp_path / "absent" / "r.json", "{}")

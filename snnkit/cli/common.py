@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from snnkit.cli.output import write_whole
 from snnkit.errors import UserError
+from snnkit.files import write_text
 
 # People read stderr, programs read stdout: --json output is never mixed with progress bars.
 screen = Console(stderr=True, highlight=False)
@@ -29,7 +29,7 @@ def emit(result: dict[str, Any] | list[Any], *, as_json: bool, out: Path | None 
     """Hand a result to programs: to standard output when `as_json`, and to the file `out` if given."""
     text = json.dumps(result, indent=2, allow_nan=False)
     if out is not None:
-        write_whole(out, text + "\n")
+        write_text(out, text + "\n")
     if as_json:
         print(text)
 

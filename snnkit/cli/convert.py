@@ -127,7 +127,7 @@ def load_ann(model: str, weights: Path | None) -> nn.Module:
         raise UserError(f"module {module_name} has no '{attribute}'") from None
     finally:
         sys.path.pop(0)
-    ann = found if isinstance(found, nn.Module) else found()
+    ann = found() if callable(found) and not isinstance(found, nn.Module) else found
     if not isinstance(ann, nn.Module):
         raise UserError(
             f"{model} should be a torch.nn.Sequential or make one, but gives {type(ann).__name__}"

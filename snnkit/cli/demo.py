@@ -15,8 +15,9 @@ import typer
 
 from snnkit.cli.chipside import estimates
 from snnkit.cli.common import Json, Seed, emit, screen
-from snnkit.cli.output import output_folder, write_whole
+from snnkit.cli.output import output_folder
 from snnkit.cli.train import run_training
+from snnkit.files import write_text
 
 TARGET = "loihi"
 
@@ -57,7 +58,7 @@ def demo(
         from snnkit.cli.demo_report import page
 
         with stage("Report", found):
-            write_whole(folder / "report.html", page(found).html())
+            write_text(folder / "report.html", page(found).html())
         result = summary(found, seed, time.perf_counter() - start)
         emit(result, as_json=as_json, out=folder / "summary.json")
     digits, qcfs = result["digits"], result["conversion"]["qcfs"]
@@ -83,7 +84,9 @@ def run(folder: Path, *, seed: int, quick: bool) -> Findings:
     with stage("Training with surrogate gradients", found):
         changes: dict[str, Any] = {"epochs": 2} if quick else {}
         seeds = range(seed, seed + (1 if quick else 3))
-        found.training, trained = run_training("digits", seeds, folder / "training", **changes)
+        found.training, trained = run_training(
+            "digits", seeds, folder / "training", folder / "network.nir", **changes
+        )
         net = trained.net.eval()
     with stage("Conversion of a CNN to spikes", found):
         found.conversion = _conversion(seed, quick)

@@ -37,7 +37,7 @@ def output_folder(out: Path | str | None) -> Iterator[Path]:
         return
     out = Path(out).expanduser().absolute()
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out needs a folder, but {out} is a file; give another path")
+        raise UserError(f"--out needs a folder, but {out} is a file and cannot be one; give another path")
     created = _first_missing(out.parent)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,21 +92,3 @@ def _replace(source: Path, target: Path) -> None:
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     os.replace(source, target)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file beside its final name, then rename it, so that a reader never sees half of it."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}; give another path") from None
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)  # mkstemp makes files private
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise UserError(f"cannot write {path}: {error.strerror or error}; give another path") from None
-        raise

@@ -37,7 +37,9 @@ def train(
     """
     changes = {"epochs": epochs, "lr": lr, "batch_size": batch_size, **_time(dataset, dt)}
     with growing_folder(out) as folder:
-        result, _ = run_training(dataset, range(seed, seed + seeds), folder, root=root, **changes)
+        result, _ = run_training(
+            dataset, range(seed, seed + seeds), folder, folder / "network.nir", root=root, **changes
+        )
         emit(result, as_json=as_json, out=folder / "training.json")
     if as_json:
         return
@@ -53,9 +55,9 @@ def train(
 
 
 def run_training(
-    dataset: str, seeds: range, folder: Path, *, root: Path | None = None, **changes: Any
+    dataset: str, seeds: range, folder: Path, network: Path, *, root: Path | None = None, **changes: Any
 ) -> tuple[dict[str, Any], Trained]:
-    """Train a recipe for every seed; the first network is written to `folder`/network.nir and handed back."""
+    """Train a recipe for every seed into `folder`; the first network is written to `network` and handed back."""
     import snnkit
     from snnkit.training.recipes import train_recipe
 
@@ -64,7 +66,7 @@ def run_training(
     def keep(trained: Trained) -> None:
         if not first:
             first.append(trained)
-            snnkit.save(trained.net, folder / "network.nir", input_shape=recipe_sensor(dataset))
+            snnkit.save(trained.net, network, input_shape=recipe_sensor(dataset))
 
     result = train_recipe(dataset, seeds, out=folder, root=root, on_trained=keep, **changes)
     for run in result["runs"]:  # relative: the folder may move

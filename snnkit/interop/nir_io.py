@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import nir
 from torch import nn
 
 from snnkit.errors import UserError
+from snnkit.files import beside
 from snnkit.interop.nir_read import READS, from_nir
 from snnkit.interop.nir_write import to_nir
 from snnkit.layers import Sequential
@@ -54,20 +53,8 @@ def write_nir(graph: nir.NIRGraph, path: str | Path) -> None:
         raise UserError(f"{path} is a folder; give a file name, such as {path / 'net.nir'}")
     if not path.parent.is_dir():
         raise UserError(f"there is no folder {path.parent} to write {path.name} into; create it first")
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
+    with beside(path) as temporary:
         nir.write(temporary, graph)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files for the owner only
-        os.replace(temporary, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def read_nir(path: str | Path) -> nir.NIRGraph:

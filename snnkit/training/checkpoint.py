@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from snnkit.errors import UserError
+from snnkit.files import beside, prepare_folder, write_text
 
 FORMAT = "snnkit-weights-1"
 
@@ -40,8 +38,9 @@ def save_weights(net: nn.Module, path: str | Path, *, meta: Mapping[str, Any] | 
     }
     card = {"format": FORMAT, "network": type(net).__name__, "tensors": described, "meta": dict(meta or {})}
     text = json.dumps(card, indent=2)  # before any file is touched: meta may hold something JSON cannot
-    write_text_atomically(path.with_suffix(".json"), text + "\n")
-    with _beside(path) as temporary:
+    prepare_folder(path.parent)
+    write_text(path.with_suffix(".json"), text + "\n")
+    with beside(path) as temporary:
         save_file(state, temporary, metadata={"format": FORMAT})
     return path
 
@@ -71,26 +70,6 @@ def load_weights(net: nn.Module, path: str | Path) -> dict[str, Any]:
     return _read_meta(path.with_suffix(".json"))
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: beside it first, then rename."""
-    with _beside(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
-def prepare_folder(out: str | Path) -> Path:
-    """Make the output folder, and find out now rather than after training that it cannot be written."""
-    out = Path(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"cannot write to the output folder {out} ({error.strerror}); choose another with out=... (--out)"
-        ) from None
-    return out
-
-
 def _mismatches(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
     wrong = [f"'{name}' is missing in the file" for name in wanted if name not in found]
     wrong += [f"'{name}' is not in this network" for name in found if name not in wanted]
@@ -116,28 +95,3 @@ def _read_meta(path: Path) -> dict[str, Any]:
 def _with_suffix(path: str | Path) -> Path:
     path = Path(path)
     return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder that takes `path`'s place when the block ends well, and goes otherwise."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}); choose another folder") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """mkstemp makes files that only the owner can read; results should get the usual permissions."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
-from snnkit.training.checkpoint import prepare_folder, save_weights, write_text_atomically
+from snnkit.files import prepare_folder, write_text
+from snnkit.training.checkpoint import save_weights
 from snnkit.training.evaluation import device_of
 from snnkit.training.losses import class_scores, rate_cross_entropy
 from snnkit.training.rates import RateBounds
@@ -173,7 +174,7 @@ class Recorder:
             self._best_state = {name: t.detach().clone() for name, t in self.net.state_dict().items()}
             self._save(epoch)
         if self.folder is not None:
-            write_text_atomically(self.folder / "history.csv", _csv(self.result.history))
+            write_text(self.folder / "history.csv", _csv(self.result.history))
 
     def restore_best(self) -> None:
         if self._best_state:

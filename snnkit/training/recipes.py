@@ -21,10 +21,10 @@ from torch import nn
 from snnkit.datasets import batches, info, load
 from snnkit.datasets.augment import Shift
 from snnkit.errors import UserError, nearest
+from snnkit.files import prepare_folder
 from snnkit.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear, Sequential
 from snnkit.neurons import LIF
 from snnkit.neurons.surrogate import ATan
-from snnkit.training.checkpoint import prepare_folder
 from snnkit.training.evaluation import Evaluation, evaluate
 from snnkit.training.loop import FitResult, fit
 from snnkit.training.losses import rate_cross_entropy
@@ -67,6 +67,15 @@ class Recipe:
     weight_decay: float = 1e-2
     scale: float = 10.0
     validation: float = 0.0
+
+    @property
+    def sensor(self) -> tuple[int, int, int]:
+        """*N of the input: polarities, height, width."""
+        return info(self.dataset).sensor
+
+    @property
+    def classes(self) -> int:
+        return info(self.dataset).classes
 
 
 DIGITS = Recipe(
@@ -137,8 +146,7 @@ def recipe(name: str, **changes: Any) -> Recipe:
 def build_net(recipe: Recipe, *, seed: int = 0) -> Sequential:
     """The recipe's untrained network, T B *N -> spikes T B classes; equal seeds give equal weights."""
     draw = torch.Generator().manual_seed(seed)
-    about = info(recipe.dataset)
-    channels, height, width = about.sensor
+    channels, height, width = recipe.sensor
     layers: list[nn.Module] = []
     for out, kernel, stride in zip(recipe.channels, recipe.kernels, recipe.strides, strict=True):
         layers += [
@@ -149,7 +157,7 @@ def build_net(recipe: Recipe, *, seed: int = 0) -> Sequential:
         channels, height, width = out, _size(height, kernel, stride), _size(width, kernel, stride)
     layers.append(Flatten())
     features = channels * height * width
-    for out in (recipe.hidden, about.classes) if recipe.hidden else (about.classes,):
+    for out in (recipe.hidden, recipe.classes) if recipe.hidden else (recipe.classes,):
         layers += [
             Dropout(recipe.dropout),
             Linear(features, out, generator=draw),
@@ -246,6 +254,11 @@ def train_recipe(
     chosen, seeds, start = recipe(name, **changes), list(seeds), time.perf_counter()
     if not seeds:
         raise UserError("give at least one seed, such as seeds=[0]")
+    for split in (
+        "train",
+        "test",
+    ):  # a data set that is not there should be known before anything is written or trained
+        load(chosen.dataset, split, root=root)
     folder = None if out is None else prepare_folder(out)
     runs = []
     for seed in seeds:

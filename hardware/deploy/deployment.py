@@ -17,10 +17,11 @@ from snnkit.errors import UserError, nearest
 from snnkit.hardware.deploy.folder import REPORT, whole
 from snnkit.hardware.deploy.loihi import fill_loihi
 from snnkit.hardware.deploy.nir_file import fill_nir
+from snnkit.hardware.deploy.xylo import fill_xylo
 from snnkit.hardware.graph import read
 from snnkit.hardware.simulate import dense
 
-TARGETS: dict[str, Callable[..., dict[str, Any]]] = {"loihi": fill_loihi, "nir": fill_nir}
+TARGETS: dict[str, Callable[..., dict[str, Any]]] = {"loihi": fill_loihi, "nir": fill_nir, "xylo": fill_xylo}
 
 
 def targets() -> list[str]:
@@ -85,7 +86,8 @@ def deploy(
 ) -> Deployment:
     """Write a network for a chip's own tools and verify it on real input.
 
-    Targets: `loihi` (lava-dl netx file, 8-bit integers, checked by our integer model of the chip) and `nir`.
+    Targets: `loihi` (lava-dl netx file) and `xylo` (rockpool specification), both 8-bit integers checked by an integer
+    model of the chip, and `nir`.
     The folder appears whole or not at all; an earlier deployment in `out` is replaced, anything else is refused first.
 
     Args:

@@ -105,3 +105,36 @@ def loihi_readme(layers: list[LoihiLayer], report: dict[str, Any], kept: int, gr
         notes="\n".join(f"- {note}" for note in report["notes"]) or "- nothing that was noticed",
         rows=rows,
     )
+
+
+XYLO = """# Network for Xylo Audio 2 (SYNS61201)
+
+Written by snnkit. `xylo.json` holds the arguments of rockpool's `from_specification` (simulator) and
+`config_from_specification` (chip) in 8-bit weights, bit-shift decays and 16-bit thresholds.
+
+```python
+import json
+import numpy as np
+from rockpool.devices.xylo.syns61201 import XyloSim
+
+lists = ("aliases", "dt", "weight_shift_in", "weight_shift_rec", "weight_shift_out")
+given = json.load(open("xylo.json"))
+spec = {{k: v if k in lists else np.array(v) for k, v in given.items()}}
+chip = XyloSim.from_specification(**spec)
+
+vectors = np.load("vectors.npz")
+sample, steps = 0, int(vectors["steps"])
+x = np.zeros((steps, *vectors["input_shape"]), dtype=int)
+mine = vectors["input_b"] == sample
+x[vectors["input_t"][mine], vectors["input_i"][mine]] = vectors["input_v"][mine]
+spikes, _, _ = chip(x)                        # time, output neuron
+```
+
+`vectors.npz` has {kept} test samples: input counts and the spike counts of every layer (`<layer>_spikes_t`, `_b`, `_i`, `_v`).
+Hidden layers are blocks of the recurrent population, so layer l (from 0) answers in step t + l at the earliest; the answer to T
+steps is complete after T + {depth}. `report.json` compares float and integer network.
+
+## What the chip does differently
+
+{notes}
+"""

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from snnkit.kernels import lease
+
 _jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 
@@ -73,7 +75,7 @@ def _by_channel(rowptr, indices, values, graded, colptr, rows, sorted_values):
 
 # -- threads --------------------------------------------------------------------------------------------------------
 
-_pool: ThreadPoolExecutor | None = None
+_pool: tuple[int, ThreadPoolExecutor] | None = None  # number of threads besides the caller's, and they
 _SMALL = 200_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -82,7 +84,8 @@ def _forget_pool() -> None:
     _pool = None  # a forked process (a data-loading worker) has none of its parent's threads
 
 
-os.register_at_fork(after_in_child=_forget_pool)
+if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+    os.register_at_fork(after_in_child=_forget_pool)
 
 
 def _run(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> None:
@@ -92,15 +95,19 @@ def _run(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> 
     if threads == 1 or (int(pointers[-1]) + rows) * width < _SMALL:
         work(0, rows)
         return
-    if _pool is None or _pool._max_workers < threads - 1:
-        _pool = ThreadPoolExecutor(threads - 1, thread_name_prefix="snnkit")
+    if _pool is None or _pool[0] < threads - 1:
+        _pool = (threads - 1, ThreadPoolExecutor(threads - 1, thread_name_prefix="snnkit"))
     cost = pointers + np.arange(rows + 1)  # an event costs about as much as writing a row
     cuts = np.searchsorted(cost, np.linspace(0, cost[-1], threads + 1)[1:-1])
     edges = [0, *cuts.tolist(), rows]
-    others = [_pool.submit(work, a, b) for a, b in pairwise(edges[1:])]
+    others = [_pool[1].submit(work, a, b) for a, b in pairwise(edges[1:])]
     work(edges[0], edges[1])
     for other in others:
         other.result()
+
+
+def _transposed(x: Tensor) -> Tensor:
+    return lease.empty((x.shape[1], x.shape[0]), x.dtype).copy_(x.detach().t())
 
 
 def _values(values: Tensor | None) -> tuple[np.ndarray, bool]:
@@ -114,11 +121,12 @@ def _values(values: Tensor | None) -> tuple[np.ndarray, bool]:
 def _event_linear(
     rowptr: Tensor, indices: Tensor, values: Tensor | None, weight: Tensor, bias: Tensor | None
 ) -> Tensor:
-    out = weight.new_empty(len(rowptr) - 1, len(weight))
-    table = weight.detach().t().contiguous().numpy()
-    offset = np.empty(0, table.dtype) if bias is None else bias.detach().contiguous().numpy()
-    (v, graded), p, i, y = _values(values), rowptr.numpy(), indices.numpy(), out.numpy()
-    _run(p, len(weight), lambda a, b: _gather(p, i, v, graded, table, offset, a, b, y))
+    out = lease.empty((len(rowptr) - 1, len(weight)), weight.dtype)
+    table = _transposed(weight)  # the weights of one channel side by side
+    offset = weight.new_empty(0) if bias is None else bias.detach().contiguous()
+    (v, graded), p, i = _values(values), rowptr.numpy(), indices.numpy()
+    w, bias_, y = table.numpy(), offset.numpy(), out.numpy()
+    _run(p, len(weight), lambda a, b: _gather(p, i, v, graded, w, bias_, a, b, y))
     return out
 
 
@@ -131,15 +139,14 @@ def _(rowptr, indices, values, weight, bias):
 def _event_linear_weight(
     rowptr: Tensor, indices: Tensor, values: Tensor | None, grad: Tensor, channels: int
 ) -> Tensor:
-    out = grad.new_empty(channels, grad.shape[1])
-    g, y = grad.detach().contiguous().numpy(), out.numpy()
-    v, graded = _values(values)
+    g, (v, graded) = grad.detach().contiguous().numpy(), _values(values)
     colptr, rows = np.zeros(channels + 1, np.int64), np.empty(len(indices), np.int32)
-    v_sorted = np.empty_like(v)
-    _by_channel(rowptr.numpy(), indices.numpy(), v, graded, colptr, rows, v_sorted)
-    nothing = np.empty(0, g.dtype)
-    _run(colptr, grad.shape[1], lambda a, b: _gather(colptr, rows, v_sorted, graded, g, nothing, a, b, y))
-    return out.t().contiguous()
+    sorted_v = np.empty_like(v)
+    _by_channel(rowptr.numpy(), indices.numpy(), v, graded, colptr, rows, sorted_v)
+    summed = lease.empty((channels, grad.shape[1]), grad.dtype)
+    nothing, dw = np.empty(0, g.dtype), summed.numpy()
+    _run(colptr, grad.shape[1], lambda a, b: _gather(colptr, rows, sorted_v, graded, g, nothing, a, b, dw))
+    return _transposed(summed)
 
 
 @_event_linear_weight.register_fake

@@ -109,7 +109,7 @@ def test_leak_always_moves_towards_zero():
 def test_a_deployment_agrees_with_the_float_network(tmp_path):
     net = dense(
         [16, 60, 40, 8],
-        scale=0.2,
+        scale=0.08,
         kind="CubaLIF",
         a=1 - 1 / 16,
         decay_syn=0.75,

@@ -6,7 +6,6 @@ import os
 import pytest
 import torch
 
-from snnkit.datasets import info
 from snnkit.errors import UserError
 from snnkit.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear
 from snnkit.neurons import LIF
@@ -22,8 +21,8 @@ def test_networks_are_made_of_what_chips_have(name):
     neurons = [m for m in net if isinstance(m, LIF)]
     assert isinstance(net[-1], LIF) and all(m.reset == "zero" and m.threshold == 1 for m in neurons)
     assert all(m.bias is None for m in net if isinstance(m, Linear | Conv2d))  # batch norm brings the bias
-    x = torch.zeros(3, 2, *info(RECIPES[name].dataset).sensor)
-    assert net(x).shape == (3, 2, info(RECIPES[name].dataset).classes)
+    x = torch.zeros(3, 2, *RECIPES[name].sensor)
+    assert net(x).shape == (3, 2, RECIPES[name].classes)
 
 
 def test_equal_seeds_give_equal_networks_and_leave_the_global_generator():
@@ -69,6 +68,12 @@ def test_same_seed_same_accuracy():
     assert [e["loss"] for e in runs[0]["training"]["history"]] == [
         e["loss"] for e in runs[1]["training"]["history"]
     ]
+
+
+def test_missing_data_leaves_nothing_behind(tmp_path):
+    with pytest.raises(UserError):
+        train_recipe("nmnist", [0], tmp_path / "run", root=tmp_path / "nowhere")
+    assert os.listdir(tmp_path) == []
 
 
 def test_misspelt_names_get_a_hint():

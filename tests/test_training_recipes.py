@@ -34,7 +34,7 @@ def test_equal_seeds_give_equal_networks_and_leave_the_global_generator():
 
 
 def test_validation_is_a_part_of_the_training_set():
-    part = recipe("digits", validation=0.2)
+    part = recipe("digits", validation=0.2, shift=1)
     train, validation = recipes.train_loaders(part, seed=0)
     whole, nothing = recipes.train_loaders(recipe("digits", validation=0.0), seed=0)
     test = recipes.test_loader(part)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from naive_sparse import naive_event_linear, naive_event_linear_weight
 
@@ -26,7 +26,14 @@ def run(ev, weight, bias=None):
     return event_linear(ev.rowptr, ev.indices, ev.values, weight, bias)
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.fixture(params=["small weights", "large weights"], autouse=True)
+def either_gradient_kernel(request, monkeypatch):
+    """Weights beyond the cache have their gradient summed channel by channel: here both ways are taken."""
+    if request.param == "large weights":
+        monkeypatch.setattr(sparse, "_CACHE", 0)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.integers(1, 9),
     n_in=st.integers(1, 12),

@@ -73,9 +73,31 @@ def _by_channel(rowptr, indices, values, graded, colptr, rows, sorted_values):
                 sorted_values[at] = values[k]
 
 
+@_jit
+def _scatter(rowptr, indices, values, graded, grad, low, high, out):
+    """out[indices[k]] += values[k] * grad[row of k], for the columns low..high; out: channels x N."""
+    n = high - low
+    for i in range(out.shape[0]):
+        out[i, low:high] = 0
+    for r in range(len(rowptr) - 1):
+        g = grad[r, low:high]
+        for k in range(rowptr[r], rowptr[r + 1]):
+            y = out[indices[k], low:high]
+            if graded:
+                v = values[k]
+                for j in range(n):
+                    y[j] += v * g[j]
+            else:
+                for j in range(n):
+                    y[j] += g[j]
+
+
 # -- threads --------------------------------------------------------------------------------------------------------
 
 _pool: tuple[int, ThreadPoolExecutor] | None = None  # number of threads besides the caller's, and they
+_CACHE = (
+    1 << 20
+)  # bytes that stay in a core's second-level cache; below, adding into weights beats sorting the events
 _SMALL = 200_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -139,13 +161,18 @@ def _(rowptr, indices, values, weight, bias):
 def _event_linear_weight(
     rowptr: Tensor, indices: Tensor, values: Tensor | None, grad: Tensor, channels: int
 ) -> Tensor:
+    n, p, i = grad.shape[1], rowptr.numpy(), indices.numpy()
     g, (v, graded) = grad.detach().contiguous().numpy(), _values(values)
-    colptr, rows = np.zeros(channels + 1, np.int64), np.empty(len(indices), np.int32)
-    sorted_v = np.empty_like(v)
-    _by_channel(rowptr.numpy(), indices.numpy(), v, graded, colptr, rows, sorted_v)
-    summed = lease.empty((channels, grad.shape[1]), grad.dtype)
-    nothing, dw = np.empty(0, g.dtype), summed.numpy()
-    _run(colptr, grad.shape[1], lambda a, b: _gather(colptr, rows, sorted_v, graded, g, nothing, a, b, dw))
+    summed = lease.empty((channels, n), grad.dtype)
+    dw = summed.numpy()
+    if dw.nbytes <= _CACHE:  # row by row: the weights stay in cache, and a thread owns some of the outputs
+        work = np.arange(n + 1) * max(1, len(i))
+        _run(work, 1, lambda a, b: _scatter(p, i, v, graded, g, a, b, dw))
+        return _transposed(summed)
+    colptr, rows, sorted_v = np.zeros(channels + 1, np.int64), np.empty(len(i), np.int32), np.empty_like(v)
+    _by_channel(p, i, v, graded, colptr, rows, sorted_v)
+    nothing = np.empty(0, g.dtype)
+    _run(colptr, n, lambda a, b: _gather(colptr, rows, sorted_v, graded, g, nothing, a, b, dw))
     return _transposed(summed)
 
 

@@ -1,8 +1,8 @@
 """Chips as data: what an inference costs on them, whether a network fits, and deployment that is verified.
 
-Hardware knows a NIR graph and an `Activity` and nothing else of snnkit, so a network from any library that writes NIR gets
-the same treatment. Start with `chips()`, `estimate(graph, activity, chip=...)`, `place(graph, chip=...)` and
-`deploy(graph, target=..., out=..., vectors=...)`.
+Hardware knows a NIR graph and an `Activity` and nothing else of snnkit, so a network from any library that
+writes NIR gets the same treatment. Start with `chips()`, `estimate(graph, activity, chip=...)`, `place(graph,
+chip=...)` and `deploy(graph, target=..., out=..., vectors=...)`.
 """
 
 from snnkit.hardware.catalog import Chip, Figure, UnknownChip, chip, chips

@@ -10,8 +10,9 @@ from snnkit.hardware.report import Interval, Term
 class Bill:
     """Terms, assumptions and omissions of one estimate.
 
-    Within a layer each part of the bill (`covers`) has one payer. A figure that is not incremental already holds its
-    parts for the whole chip, so nothing else may pay for them anywhere: adding leakage to an all-in figure raises.
+    Within a layer each part of the bill (`covers`) has one payer. A figure that is not incremental already
+    holds its parts for the whole chip, so nothing else may pay for them anywhere: adding leakage to an all-in
+    figure raises.
     """
 
     def __init__(self, chip: Chip):
@@ -33,7 +34,7 @@ class Bill:
         low: float = 1.0,
         high: float = 1.0,
     ) -> None:
-        """Add `count` events at `figure`; `low` and `high` widen the interval, `span` replaces it (power times time)."""
+        """Add `count` events at `figure`. `low` and `high` widen the interval, `span` replaces it."""
         for covered in figure.covers:
             self._claim(covered, layer, figure)
         own = Interval(count * figure.si, count * figure.si_low * low, count * figure.si_high * high)
@@ -45,7 +46,7 @@ class Bill:
             apart = layer != other_layer and figure.scope == other.scope == "incremental"
             if other.name != figure.name and not apart:
                 raise UserError(
-                    f"{self.chip.name}: {covered} would be paid twice, by {other.name} ({other.scope}) and by "
-                    f"{figure.name} ({figure.scope}); correct `covers` or `scope` in the chip's file"
+                    f"{self.chip.name}: {covered} would be paid twice, by {other.name} ({other.scope}) and "
+                    f"by {figure.name} ({figure.scope}); correct `covers` or `scope` in the chip's file"
                 )
         payers.setdefault(layer, figure)

@@ -4,11 +4,11 @@ One TOML file per chip in `chips/`. A number is a table
 
     { value, low, high, unit, scope, covers, evidence, confidence, source, operating_point }
 
-`scope` says what a figure holds. An `incremental` figure is the cost of one more event and nothing else; a `global`
-one is whole-chip power shared among events or spent per second; an `all_in` one holds leakage and routing too.
-`covers` lists the parts of the bill a figure pays, so that nothing is paid twice. `evidence` is measured, simulated,
-vendor, derived or recalled; `confidence` tells how the number was read: R in the primary source or the tool's own code,
-S in a secondary one, D derived by arithmetic, C recalled and not verified.
+`scope` says what a figure holds. An `incremental` figure is the cost of one more event and nothing else; a
+`global` one is whole-chip power shared among events or spent per second; an `all_in` one holds leakage and
+routing too. `covers` lists the parts of the bill a figure pays, so that nothing is paid twice. `evidence` is
+measured, simulated, vendor, derived or recalled; `confidence` tells how the number was read: R in the primary
+source or the tool's own code, S in a secondary one, D derived by arithmetic, C recalled and not verified.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class UnknownChip(UserError):
 
 @dataclass(frozen=True)
 class Figure:
-    """One published number. `value`, `low`, `high` are in `unit`; `si`, `si_low`, `si_high` in joules, seconds, watts."""
+    """One published number: `value`, `low`, `high` in `unit`; `si`, `si_low`, `si_high` in J, s or W."""
 
     name: str
     value: float
@@ -71,10 +71,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Chip:
-    """A chip: energies per event, times, powers and limits, each a `Figure` (or a list of numbers in `limit`).
+    """A chip: energies per event, times, powers and limits, each a `Figure`.
 
-    `model` names the equation that turns counts into joules: `operations`, `events`, `crossbar`, `power`, or `none`
-    where no energy was published.
+    `model` names the equation that turns counts into joules: `operations`, `events`, `crossbar`, `power`, or
+    `none` where no energy was published.
     """
 
     name: str
@@ -121,7 +121,7 @@ def _read(path: Path) -> Chip:
 
 
 def parse(data: dict[str, Any], where: str) -> Chip:
-    """A chip from the contents of its TOML file; complains about the first number that is not fully described."""
+    """A chip from the contents of its TOML file; a number that is not fully described is an error."""
     sources, lists = data.get("sources", {}), {}
     sections: dict[str, dict[str, Figure]] = {}
     for section in ("energy", "time", "power", "limit"):

@@ -1,8 +1,8 @@
-"""Neuron nodes of a NIR graph as difference equations, the one meaning that the simulator and the quantiser share.
+"""Neuron nodes of a NIR graph as difference equations: the meaning that simulator and quantiser share.
 
-NIR is continuous-time. snnkit stores the exact discrete meaning in the metadata (`decay`, `reset`, `compare`, ...); a graph
-from another library has none of it and is read as NIR defines it, by Euler's method: a = 1 - dt/tau, input gain r·dt/tau,
-spike when v > threshold, then v = v_reset.
+NIR is continuous-time. snnkit stores the exact discrete meaning in the metadata (`decay`, `reset`, `compare`,
+...); a graph from another library has none of it and is read as NIR defines it, by Euler's method: a = 1 -
+dt/tau, input gain r·dt/tau, spike when v > threshold, then v = v_reset.
 """
 
 from __future__ import annotations
@@ -95,7 +95,8 @@ def _euler(node: Node, dt: float, common: dict[str, Any]) -> Cell:
     tau = np.asarray(field.tau_mem if node.kind.startswith("Cuba") else field.tau)
     if not (tau >= dt).all():
         raise UserError(
-            f"{node.name}: tau = {tau.min():g} s is below dt = {dt:g} s; both are in seconds, so dt=1e-3 is a millisecond"
+            f"{node.name}: tau = {tau.min():g} s is below dt = {dt:g} s; both are in seconds, "
+            "so dt=1e-3 is a millisecond"
         )
     rest: dict[str, Any] = {
         "decay": 1 - dt / tau,

@@ -1,7 +1,7 @@
 """Joules and seconds of one inference, from a NIR graph and what it did on real input.
 
-The activity says how often each thing happened, the chip what each costs; the product is neural dynamic energy.
-Standing power times time is static and system energy. Nothing is fitted to measured networks.
+The activity says how often each thing happened, the chip what each costs; the product is neural dynamic
+energy. Standing power times time is static and system energy. Nothing is fitted to measured networks.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ def estimate(
         graph: a `nir.NIRGraph` or the path of a .nir file.
         activity: what the network did on real input, by `snnkit.trace`; its layer names are the node names.
         chip: a name from `chips()`.
-        rate_hz: inferences per second of the application; standing power is then also charged for the whole period.
+        rate_hz: inferences per second of the application; standing power is then also charged for the whole
+            period.
 
     Raises:
         UnknownChip, NoEnergy: the chip is not known, or nothing was published on its energy.
-        UserError: activity and graph do not belong together; a rate that the chip cannot reach or that is not positive.
+        UserError: activity and graph do not belong together; a rate that is not positive.
 
     >>> report = estimate(graph, activity, chip="loihi", rate_hz=10)     # doctest: +SKIP
     >>> report.energy_j, report.low_j, report.high_j, report.latency_s   # doctest: +SKIP
@@ -80,13 +81,14 @@ def estimate(
 def _standing(
     bill: Bill, latency: Interval | None, rate_hz: float | None, chips: float
 ) -> dict[str, Interval]:
-    """Charge static and system power for the achieved time, and work out both over the period of the application."""
+    """Charge static and system power for the achieved time; return both over the application's period."""
     period = None if rate_hz is None else 1 / rate_hz
     if period and latency and latency.low > period:
-        raise UserError(
-            f"{bill.chip.name} needs at least {latency.low:.3g} s per inference, so rate_hz={rate_hz:g} cannot be "
-            f"reached; the most is {1 / latency.low:.3g}"
+        bill.left_out.append(
+            f"energy at rate_hz={rate_hz:g}: an inference takes at least {latency.low:.3g} s, so at most "
+            f"{1 / latency.low:.3g} per second can be reached"
         )
+        period = None
     at_rate = {} if period is None else dict.fromkeys(("static", "system"), Interval(0.0, 0.0, 0.0))
     for name, part in (("static", "static"), ("tile", "static"), ("system", "system_dynamic")):
         figure = bill.chip.power.get(name)
@@ -109,7 +111,7 @@ def _standing(
 
 
 def check(nodes: list[Node], activity: Activity) -> None:
-    """Graph and activity must speak of the same network: same layer names, same sizes, counts that can be counts."""
+    """Graph and activity must speak of the same network: names, sizes, counts that can be counts."""
     if not hasattr(activity, "layers") or not hasattr(activity, "steps"):
         raise UserError(f"expected an Activity from snnkit.trace(net), got {type(activity).__name__}")
     if not activity.steps > 0:
@@ -120,15 +122,15 @@ def check(nodes: list[Node], activity: Activity) -> None:
     missing = [n.name for n in wanted if n.name not in activity.layers]
     if missing:
         raise UserError(
-            f"the activity has no layer {', '.join(missing)} of the graph; it has {', '.join(activity.layers)}. "
-            "Trace the network that the graph was made from"
+            f"the activity has no layer {', '.join(missing)} of the graph; it has "
+            f"{', '.join(activity.layers)}. Trace the network that the graph was made from"
         )
     for node in wanted:
         seen = activity.layers[node.name]
         if node.is_neuron and int(seen.neurons) != node.neurons:
             raise UserError(
-                f"layer {node.name} has {node.neurons} neurons in the graph and {seen.neurons} in the activity: "
-                "they come from different networks"
+                f"layer {node.name} has {node.neurons} neurons in the graph and {seen.neurons} in the "
+                "activity: they come from different networks"
             )
         for count in ("spikes", "synops", "macs", "updates", "dense_macs"):
             value = getattr(seen, count, 0) or 0

@@ -5,8 +5,8 @@
     v = sgn(v)·⌊|v|·(4096 - dv) / 4096⌋ + u + (bias << 6)          saturates at ±(2²³ - 1)
     s = [v > vth << 6],   v = 0 where s
 
-Ranges: weights -256..254 and even, du -1..4095, dv 0..4096, bias ±4095, vth 0..131071. Source: lava-nc/lava `proc/lif`
-and `proc/dense`, `proc/conv`; M. Davies et al., IEEE Micro 38(1), 2018.
+Ranges: weights -256..254 and even, du -1..4095, dv 0..4096, bias ±4095, vth 0..131071. Source: lava-nc/lava
+`proc/lif` and `proc/dense`, `proc/conv`; M. Davies et al., IEEE Micro 38(1), 2018.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ BIAS_MAX = 4095
 class LoihiLayer:
     """One synapse with its neurons in the chip's integers.
 
-    `synapse` holds integer weights (as float64) and no bias; `bias` is the mantissa per output (channel), `v0` the membrane
-    before the first step. `scale` is the number of weight units in 1.0 of the float membrane.
+    `synapse` holds integer weights (as float64) and no bias; `bias` is the mantissa per output (channel),
+    `v0` the membrane before the first step. `scale` is the number of weight units in 1.0 of the float
+    membrane.
     """
 
     name: str
@@ -68,7 +69,7 @@ class LoihiLayer:
 
 
 class LayerRun(NamedTuple):
-    """What a layer did: spikes `[T, B, *N]` as int64 0/1, and the membrane after every step where it is read out."""
+    """What a layer did: spikes `[T, B, *N]` as int64 0/1, and its membrane where it is read out."""
 
     spikes: Tensor
     v: Tensor | None
@@ -79,8 +80,8 @@ class LayerRun(NamedTuple):
 def run(layers: list[LoihiLayer], x: Tensor, *, graded: bool = False) -> list[LayerRun]:
     """Run layers on input spikes `[T, B, *N]`; every synapse delivers one step later, as on the chip.
 
-    The result has T + len(layers) steps, so that the answer to the last input comes out; what enters layer l at step t
-    comes out, at the earliest, at step t + 1.
+    The result has T + len(layers) steps, so that the answer to the last input comes out; what enters layer l
+    at step t comes out, at the earliest, at step t + 1.
 
     Args:
         x: integers; counts above 1 count once unless `graded` (Loihi 2 carries counts).

@@ -28,7 +28,7 @@ class UnsupportedGraph(UserError):
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the graph: its name, NIR type, the NIR object, metadata, shapes without time and batch, predecessors."""
+    """One node: name, NIR type and object, metadata, shapes without time and batch, predecessors."""
 
     name: str
     kind: str
@@ -54,8 +54,8 @@ class Node:
 def read(graph: Any) -> list[Node]:
     """Nodes in topological order with inferred shapes. Takes a `nir.NIRGraph` or the path of a .nir file.
 
-    Shapes are worked out here, from the Input node on, without touching the graph (`nir`'s own inference writes into it
-    and does not know grouped convolutions).
+    Shapes are worked out here, from the Input node on, without touching the graph (`nir`'s own inference
+    writes into it and does not know grouped convolutions).
 
     Raises:
         UnsupportedGraph: recurrent edges, nested graphs, unknown node types, shapes that do not meet.
@@ -74,6 +74,9 @@ def read(graph: Any) -> list[Node]:
     before: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
         before[target].append(source)
+    inputs = [name for name, node in graph.nodes.items() if type(node).__name__ == "Input"]
+    if len(inputs) != 1:
+        raise UnsupportedGraph(f"a graph has one Input node, this one has {len(inputs)}: {', '.join(inputs)}")
     nodes: dict[str, Node] = {}
     for name in _order(before):
         node, kind = graph.nodes[name], type(graph.nodes[name]).__name__
@@ -105,7 +108,7 @@ def chain(graph: Any, purpose: str) -> list[Node]:
 
 
 def sources(nodes: Iterable[Node]) -> dict[str, list[str]]:
-    """For every node, the neuron or Input nodes whose spikes reach it through pooling, flattening and synapses."""
+    """For every node, the neuron or Input nodes whose spikes reach it."""
     known = {node.name: node for node in nodes}
 
     def up(name: str) -> list[str]:

@@ -13,8 +13,8 @@ from snnkit.hardware.graph import CONV, Node, padding, pair, read, sources, targ
 class Layer:
     """One synaptic node, seen from a chip.
 
-    `in_shape` is the shape of the spiking source (before pooling and flattening, which a chip folds into the wiring);
-    for a convolution `kernel`, `stride` and `pad` are those of pooling and convolution together.
+    `in_shape` is the shape of the spiking source (before pooling and flattening, which a chip folds into the
+    wiring); for a convolution `kernel`, `stride` and `pad` are those of pooling and convolution together.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """From counts to joules: one function per kind of chip (`model` in the TOML file).
 
-Each takes the nodes of the graph, the activity and the bill, pays for what happened, and returns what else it knows:
-latency, number of chips, the equal ANN.
+Each takes the nodes of the graph, the activity and the bill, pays for what happened, and returns what else it
+knows: latency, number of chips, the equal ANN.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from snnkit.errors import UserError
 from snnkit.hardware.bill import Bill
 from snnkit.hardware.catalog import Chip, Figure
-from snnkit.hardware.footprints import arrays, spread
+from snnkit.hardware.footprint_loihi import spread
+from snnkit.hardware.footprints import arrays
 from snnkit.hardware.graph import Node
 from snnkit.hardware.layers import Layer, layers
 from snnkit.hardware.placement import RULES, Placement, layout
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
 
 def operations(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any]:
-    """Digital logic: accumulates for spikes, multiply-accumulates for graded input, a few operations per neuron update.
+    """Digital logic: accumulates for spikes, multiply-accumulates for graded input, a few operations per
+    neuron update.
 
-    This is the estimate of most papers (4.6 pJ x MAC + 0.9 pJ x AC). Memory traffic is worked out beside it: every
-    operation reads one weight, every update reads and writes one membrane potential per state variable, from SRAMs
-    as large as the layer needs, the energy per access interpolated in capacity (Lemaire et al. 2022).
+    This is the estimate of most papers (4.6 pJ x MAC + 0.9 pJ x AC). Memory traffic is worked out beside it:
+    every operation reads one weight, every update reads and writes one membrane potential per state variable,
+    from SRAMs as large as the layer needs, the energy per access interpolated in capacity (Lemaire et al.
+    2022).
     """
     energy, word = bill.chip.energy, bill.chip.at_most("word_bits")
     memory = ann_memory = ann = 0.0
@@ -72,8 +75,8 @@ def operations(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, A
     }
 
 
-# (adds, multiplies, state words) of one update besides the synaptic sum: threshold comparison as an add, each decay as a
-# multiply, the filtered current joining the membrane as an add.
+# (adds, multiplies, state words) of one update besides the synaptic sum: threshold comparison as an add, each
+# decay as a multiply, the filtered current joining the membrane as an add.
 UPDATE = {"IF": (1, 0, 1), "LIF": (1, 1, 1), "CubaLIF": (2, 2, 2), "LI": (0, 1, 1), "CubaLI": (1, 2, 2)}
 
 
@@ -83,7 +86,7 @@ def _same(figure: Figure, part: str) -> Figure:
 
 
 def _sram(chip: Chip, size: float) -> float:
-    """Joules of a 64-bit access to an SRAM of `size` bytes: linear between 8 kB, 32 kB and 1 MB, constant outside."""
+    """Joules of a 64-bit SRAM access: linear in size between 8 kB, 32 kB and 1 MB, then constant."""
     points = [(8e3, "sram_64b_8k"), (32e3, "sram_64b_32k"), (1e6, "sram_64b_1m")]
     x, y = [p[0] for p in points], [chip.energy[p[1]].si for p in points]
     for (x0, y0), (x1, y1) in zip(zip(x, y, strict=True), list(zip(x, y, strict=True))[1:], strict=False):
@@ -93,9 +96,11 @@ def _sram(chip: Chip, size: float) -> float:
 
 
 def events(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any]:
-    """Neuromorphic chips: synaptic events, neuron updates, spikes, messages between cores, each at its own figure.
+    """Neuromorphic chips: synaptic events, neuron updates, spikes, messages between cores, each at its own
+    figure.
 
-    Whichever figures the chip has are paid; a figure that covers everything (TrueNorth, Speck, ODIN) stands alone.
+    Whichever figures the chip has are paid; a figure that covers everything (TrueNorth, Speck, ODIN) stands
+    alone.
     """
     energy, chip = bill.chip.energy, bill.chip
     parts, placed = {la.name: la for la in layers(nodes)}, _placed(nodes, bill)
@@ -116,7 +121,9 @@ def events(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any]:
                 driven = sum(_events(activity, la) for la in parts.values() if la.neuron == node.name)
                 _pay_whole_spikes(bill, node.name, seen.spikes, driven)
     if any(activity.layers[name].macs for name in parts):
-        bill.assumptions.append("graded inputs count as one synaptic event per non-zero value and target")
+        bill.assumptions.append(
+            "analog inputs count as one synaptic event per multiply-accumulate, zeros included"
+        )
     if "message" in energy:
         _routing(list(parts.values()), activity, bill, placed)
     _say_what_is_missing(bill)
@@ -131,7 +138,7 @@ def _events(activity: Activity, layer: Layer) -> float:
 
 
 def _pay_whole_spikes(bill: Bill, layer: str, spikes: float, driven: float) -> None:
-    """Spikes at whole-chip energy. The same measurement per synaptic event is a second reading: both lie in the span."""
+    """Spikes at whole-chip energy; the span also holds the same measurement per synaptic event."""
     per_spike, per_event = bill.chip.energy["spike"], bill.chip.energy["spike_per_synop"]
     low = min(spikes * per_spike.si_low, driven * per_event.si_low)
     high = max(spikes * per_spike.si_high, driven * per_event.si_high)
@@ -246,8 +253,8 @@ def _time(nodes: list[Node], activity: Activity, bill: Bill, placed: Placement |
 def crossbar(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any]:
     """In-memory computing: every output position of every step is one pass through all arrays of its layer.
 
-    Upper end and value: all arrays convert in every pass. Lower end: a pass in which no input fired is skipped, with
-    events spread as a Poisson process over the passes.
+    Upper end and value: all arrays convert in every pass. Lower end: a pass in which no input fired is
+    skipped, with events spread as a Poisson process over the passes.
     """
     chip, energy = bill.chip, bill.chip.energy
     slowest, depth, used = 0.0, 0, 0
@@ -278,7 +285,7 @@ def crossbar(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any
             bill.pay(node.name, "state reads and writes", state, access)
             bill.pay(node.name, "neuron updates", seen.updates, energy["add"])
     bill.assumptions += [
-        "8-bit weights in four 2-bit cells with offset coding; one copy of each layer; spikes drive rows with one bit",
+        "8-bit weights in four 2-bit cells with offset coding; one copy of each layer; one-bit row drivers",
         "layers work on successive steps at the same time (pipeline), so the slowest layer sets the pace",
         "ADC energy of one 8-bit converter; real converters span decades",
     ]
@@ -293,7 +300,7 @@ def crossbar(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any
 
 
 def power(nodes: list[Node], activity: Activity, bill: Bill) -> dict[str, Any]:
-    """Chips of which one power was measured: power times the time that the input lasts, shared among layers by work."""
+    """Chips of which one power was measured: power x duration of the input, shared by work."""
     figure = bill.chip.power["inference"]
     if not activity.dt:
         raise UserError(f"{bill.chip.name} works in real time: the activity must say how long a step is (dt)")

@@ -1,6 +1,7 @@
 """Does a network fit a chip, and on which cores? Footprints as the vendors' own compilers count them.
 
-`layout` works the footprint out and collects everything that is wrong; `place` raises `DoesNotFit` with all of it.
+`layout` works the footprint out and collects everything that is wrong; `place` raises `DoesNotFit` with all
+of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from snnkit.errors import UserError
 from snnkit.hardware import footprints as fp
 from snnkit.hardware.catalog import Chip
 from snnkit.hardware.catalog import chip as find_chip
+from snnkit.hardware.footprint import Footprint
+from snnkit.hardware.footprint_loihi import loihi
 from snnkit.hardware.layers import Layer, layers
 
 
@@ -28,8 +31,8 @@ class DoesNotFit(UserError):
 class Placement:
     """Where a network sits: `cores[layer]` are the core numbers of each synaptic layer with its neurons.
 
-    `used[layer]` gives the resources of the fullest core of that layer, `total` those of the chip, `notes` what the chip
-    will do differently from the network.
+    `used[layer]` gives the resources of the fullest core of that layer, `total` those of the chip, `notes`
+    what the chip will do differently from the network.
     """
 
     chip: str
@@ -65,9 +68,9 @@ class Placement:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
 
-Rule = Callable[[list[Layer], Chip], fp.Footprint]
+Rule = Callable[[list[Layer], Chip], Footprint]
 RULES: dict[str, Rule] = {
-    "loihi": fp.loihi,
+    "loihi": loihi,
     "truenorth": fp.truenorth,
     "speck": fp.speck,
     "spinnaker": fp.spinnaker,
@@ -101,7 +104,7 @@ def place(graph: Any, chip: str | Chip = "loihi") -> Placement:
 
 
 def layout(graph: Any, chip: str | Chip = "loihi") -> Placement:
-    """Like `place`, but what does not fit is listed in `.problems` and placed on as many cores as it would take."""
+    """Like `place`, but lists what does not fit in `.problems` and uses as many cores as it takes."""
     known = find_chip(chip)
     if known.name not in RULES:
         raise UserError(

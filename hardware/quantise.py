@@ -1,7 +1,8 @@
 """From a float network to Loihi's integers: weights and threshold of a layer scaled together.
 
-The scale S of a layer is the threshold in weight units: the largest whole number for which every weight fits into 8 bits,
-every bias into 13 and the threshold into 17. Weights become even integers (with mixed signs the chip drops the lowest bit).
+The scale S of a layer is the threshold in weight units: the largest whole number for which every weight fits
+into 8 bits, every bias into 13 and the threshold into 17. Weights become even integers (with mixed signs the
+chip drops the lowest bit).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from snnkit.hardware.fixed_point import BIAS_MAX, LIMIT, SHIFT, VTH_MAX, WEIGHT_
 from snnkit.hardware.graph import UnsupportedGraph
 from snnkit.hardware.segments import Stage, Synapse, stages
 
-MEMBRANE_ROOM = 100_000  # weight units that a read-out membrane may reach, of 131 071
+MEMBRANE_ROOM = 64_000  # weight units that a read-out membrane may reach, of 131 071
+
+OUTPUT = ""  # name of the network's output among the peaks
 
 
 def loihi_layers(
@@ -27,11 +30,13 @@ def loihi_layers(
 
     Args:
         graph: a NIR graph whose layers lie in one line.
-        peaks: largest |membrane| of every layer that is read out without spiking, from a float run.
+        peaks: largest |membrane| of every layer that is read out without spiking, from a float run; under
+            `OUTPUT` that of the network's output.
         dt: step [s] if the metadata does not hold it.
 
     Raises:
-        UnsupportedGraph: several decays in one layer, weights beyond what 8 bits can follow, an all-zero layer.
+        UnsupportedGraph: several decays in one layer, weights beyond what 8 bits can follow, an all-zero
+            layer.
     """
     found: list[LoihiLayer] = []
     notes: list[str] = []
@@ -56,18 +61,18 @@ def _layer(stage: Stage, own: Cell, depth: int, peaks: dict[str, float], notes: 
     weight, bias, theta = in_thresholds(stage.synapse, own)
     if not weight.any():
         raise UnsupportedGraph(f"layer {name}: all weights are zero, the loader of lava-dl cannot scale them")
-    scale = _scale(weight, bias, own, peaks.get(name, 1.0), notes, name)
+    if b is not None and bias.any():
+        bias = bias / (1 - b)  # what the filter would let through in the long run
+        notes.append(
+            f"layer {name}: the chip adds the bias to the membrane at once, the synapse would filter it in"
+        )
+    scale = _scale(weight, bias, own, peaks.get(name, peaks.get(OUTPUT, 1.0)), notes, name)
     whole = (2 * (scale * weight / 2).round()).clamp(-WEIGHT_MAX - 2, WEIGHT_MAX)
     add = (scale * bias).round().clamp(-BIAS_MAX, BIAS_MAX).long()
     s = stage.synapse
     integer = Synapse(
         s.name, whole, torch.zeros_like(bias), s.in_shape, s.out_shape, s.stride, s.padding, s.groups
     )
-    if b is not None and bias.any():
-        add = (scale * bias / (1 - b)).round().clamp(-BIAS_MAX, BIAS_MAX).long()
-        notes.append(
-            f"layer {name}: the chip adds the bias to the membrane at once, the synapse would filter it in"
-        )
     dv = round(4096 * (1 - a))
     vth = VTH_MAX if not own.spiking else int(scale)
     if own.spiking and not own.strict and dv == 0:
@@ -85,7 +90,8 @@ def _layer(stage: Stage, own: Cell, depth: int, peaks: dict[str, float], notes: 
 def in_thresholds(synapse: Synapse, own: Cell) -> tuple[Tensor, Tensor, np.ndarray]:
     """Weights and biases in units of the threshold of each neuron, input gains folded in; and the thresholds.
 
-    A threshold or gain that differs from place to place inside a channel cannot be folded into shared weights.
+    A threshold or gain that differs from place to place inside a channel cannot be folded into shared
+    weights.
     """
     factor = np.asarray(own.gain, dtype=np.float64) * np.asarray(own.gain_syn, dtype=np.float64)
     theta = np.asarray(1.0 if own.threshold is None else own.threshold, dtype=np.float64)
@@ -105,8 +111,8 @@ def one(values: Any, name: str, what: str) -> float:
     flat = np.asarray(values, dtype=np.float64).reshape(-1)
     if np.ptp(flat) > 1 / 8192:
         raise UnsupportedGraph(
-            f"layer {name}: {what} runs from {flat.min():.4f} to {flat.max():.4f}; on Loihi a layer has one, so train "
-            "with a common time constant"
+            f"layer {name}: {what} runs from {flat.min():.4f} to {flat.max():.4f}; on Loihi a layer has one, "
+            "so train with a common time constant"
         )
     return float(flat.mean())
 
@@ -124,7 +130,8 @@ def _scale(weight: Tensor, bias: Tensor, own: Cell, peak: float, notes: list[str
     scale = int(limits[binding])
     if scale < 2:
         raise UnsupportedGraph(
-            f"layer {name}: its largest weight is {largest:.3g} thresholds, so 8 bits cannot hold weights and threshold"
+            f"layer {name}: its largest weight is {largest:.3g} thresholds, "
+            "so 8 bits cannot hold weights and threshold"
         )
     if binding != "weights":
         notes.append(
@@ -142,10 +149,11 @@ def _du(decay_syn: float | None) -> int:
 
 
 def _start(own: Cell, synapse: Synapse, bias: Tensor, scale: float, dv: int, depth: int, vth: int) -> Tensor:
-    """Membrane before the first step: the initial one, less what the bias adds while the first spikes are under way.
+    """Membrane before the first step: the initial one, less what the bias adds while the first spikes are
+    under way.
 
-    Spikes take depth + 1 steps to reach this layer, in which the bias would already be at work. A negative bias can ask for
-    a start above threshold; it is kept just below, and the rest of the correction is lost.
+    Spikes take depth + 1 steps to reach this layer, in which the bias would already be at work. A negative
+    bias can ask for a start above threshold; it is kept just below, and the rest of the correction is lost.
     """
     theta = 1.0 if own.threshold is None else own.threshold
     first = torch.as_tensor(np.asarray(own.initial_v, dtype=np.float64) / theta) * scale

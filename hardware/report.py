@@ -52,11 +52,12 @@ class Term:
 class EnergyReport:
     """Joules and seconds of one inference on one chip.
 
-    `energy_j` is neural dynamic + system dynamic + static energy at the achieved time, within [`low_j`, `high_j`]; the
-    three are apart in `neural_dynamic`, `system_dynamic`, `static` (each an `Interval`). `static_at_rate` and
-    `system_at_rate` charge the standing power for the whole period 1 / `rate_hz` instead. `breakdown` is neural
-    dynamic energy by layer, `terms` every line with its figure. The interval is what published constants leave open; a
-    figure without a published range adds no width, which is ignorance and not certainty.
+    `energy_j` is neural dynamic + system dynamic + static energy at the achieved time, within [`low_j`,
+    `high_j`]; the three are apart in `neural_dynamic`, `system_dynamic`, `static` (each an `Interval`).
+    `static_at_rate` and `system_at_rate` charge the standing power for the whole period 1 / `rate_hz`
+    instead. `breakdown` is neural dynamic energy by layer, `terms` every line with its figure. The interval
+    is what published constants leave open; a figure without a published range adds no width, which is
+    ignorance and not certainty.
     """
 
     chip: str
@@ -112,7 +113,7 @@ class EnergyReport:
 
     @property
     def at_rate_j(self) -> float | None:
-        """Neural dynamic energy plus standing power over the period between inferences; None without `rate_hz`."""
+        """Neural dynamic energy plus standing power over the whole period; None without `rate_hz`."""
         if self.static_at_rate is None or self.system_at_rate is None:
             return None
         return self.dynamic_j + self.system_at_rate.value + self.static_at_rate.value

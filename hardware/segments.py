@@ -1,7 +1,8 @@
-"""Between two spiking populations lies one linear map: pooling, convolution, flattening and weights folded together.
+"""Between two spiking populations lies one linear map: pooling, convolution, flattening and weights folded
+together.
 
-Chips have synapses and neurons only. A run of convolutions and pools becomes one convolution where that is exact, anything
-else one dense matrix.
+Chips have synapses and neurons only. A run of convolutions and pools becomes one convolution where that is
+exact, anything else one dense matrix.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LARGEST_MATRIX = 50_000_000  # entries of a dense matrix that folding may make
 
 @dataclass(frozen=True)
 class Synapse:
-    """A linear map in float64: `weight` is (out, in) or (out, in/groups, kh, kw), `bias` (out,); pads with zeros."""
+    """A linear map in float64: `weight` (out, in) or (out, in/groups, kh, kw), `bias` (out,)."""
 
     name: str
     weight: Tensor
@@ -64,7 +65,7 @@ class Stage:
 
 
 def stages(graph: object, purpose: str) -> list[Stage]:
-    """The graph as synapse, neurons, synapse, neurons, ...; raises `UnsupportedGraph` where it is not one line."""
+    """The graph as synapse, neurons, synapse, ...; `UnsupportedGraph` where it is not one line."""
     nodes = graph if isinstance(graph, list) else chain(graph, purpose)
     found: list[Stage] = []
     between: list[Node] = []
@@ -142,8 +143,8 @@ def _as_conv(node: Node) -> Synapse:
 def _composes(a: Synapse, b: Synapse) -> bool:
     """Whether b after a is a convolution everywhere, borders included.
 
-    Where b pads, its zeros must be places where a reads zeros only: a without bias and padding, its windows laid edge to
-    edge over the whole input.
+    Where b pads, its zeros must be places where a reads zeros only: a without bias and padding, its windows
+    laid edge to edge over the whole input.
     """
     if b.padding == (0, 0):
         return True

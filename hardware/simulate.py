@@ -1,7 +1,7 @@
 """Run a NIR graph in floating point: the reference that a chip's integers are compared with.
 
-Small on purpose and independent of snnkit's own neurons, so it serves graphs from any library and checks ours. Sequences
-are `[T, B, *N]`.
+Small on purpose and independent of snnkit's own neurons, so it serves graphs from any library and checks
+ours. Sequences are `[T, B, *N]`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from snnkit.hardware.graph import CONV, DENSE, POOLS, Node, padding, pair, read
 
 @dataclass(frozen=True)
 class Simulation:
-    """`output` of the graph, and in `layers` what every neuron node gave out: spikes, or the membrane of an LI."""
+    """`output` of the graph; `layers`: spikes of every neuron node, or the membrane of an LI."""
 
     output: Tensor
     layers: dict[str, Tensor]

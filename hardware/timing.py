@@ -1,6 +1,7 @@
 """How long one inference takes on Loihi: the slowest core of a step, the barrier, times the steps.
 
-T_step = max over cores(synaptic events · t_syn + neurons · t_update + spikes · t_spike + messages · t_message) + barrier
+T_step = max over cores(synaptic events · t_syn + neurons · t_update + spikes · t_spike
+                        + messages · t_message) + barrier
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from snnkit.hardware.catalog import Chip, Figure
-from snnkit.hardware.footprints import spread
+from snnkit.hardware.footprint_loihi import spread
 from snnkit.hardware.graph import Node
 from snnkit.hardware.layers import layers
 from snnkit.hardware.report import Interval

@@ -1,11 +1,13 @@
 """Integer model of SynSense Xylo (Audio 2, SYNS61201), bit-exact with XyloSim, and its quantisation.
 
-    for every input spike:  I = sat(I + (w << shift))                     at most 15 a step and input, 31 from a neuron
-    I = I - d(I, dash_syn)        v = sat(v + sat(I + bias - d(v, dash_mem)))
+    for every spike that arrives:  I = sat(I + (w << shift))     at most 15 per input and step, 31 per neuron
+    I = I - d(I, dash_syn)
+    v = sat(v + sat(I + bias - d(v, dash_mem)))
     while v >= threshold and n < 31 (hidden) or 1 (output):  n = n + 1,  v = v - threshold
 
-sat clips to 16 bits; d(x, k) = x >> k, but the sign of x where that is 0. Input reaches the first layer in its own step,
-hidden spikes the next layer one step later. Hidden layers are blocks of the chip's one recurrent population.
+sat clips to 16 bits; d(x, k) = x >> k, but the sign of x where that is 0. Input reaches the first layer in
+its own step, hidden spikes the next layer one step later. Hidden layers are blocks of the chip's one
+recurrent population.
 Source: rockpool 3.1 `devices/xylo` and XyloSim 0.1.3.
 """
 
@@ -47,7 +49,8 @@ class XyloLayer:
 
 
 def run_xylo(layers: list[XyloLayer], x: Tensor) -> tuple[list[Tensor], int]:
-    """Spike counts of every layer `[T + L - 1, B, N]` for input counts `[T, B, N]`, and how often 16 bits were left.
+    """Spike counts of every layer `[T + L - 1, B, N]` for input counts `[T, B, N]`, and how often 16 bits
+    were left.
 
     Layer l (from 0) answers the input of step t in step t + l at the earliest.
     """
@@ -113,14 +116,16 @@ def xylo_layers(graph: Any, dt: float | None = None) -> tuple[list[XyloLayer], l
 
     Raises:
         DoesNotFit: more inputs, neurons or synapses than the chip has, convolutions.
-        UnsupportedGraph: neurons other than CubaLIF (Xylo's have a synaptic filter), several decays in a layer.
+        UnsupportedGraph: neurons other than CubaLIF (Xylo's have a synaptic filter), several decays in a
+            layer.
     """
     place(graph, "xylo")
     found, notes = stages(graph, "deployment to Xylo"), list[str]()
     wrong = [f"{s.name} is {s.neuron.kind if s.neuron else 'no neuron'}" for s in found if not _has_filter(s)]
     if wrong:
         raise UnsupportedGraph(
-            f"Xylo's neurons have a synaptic filter and spike, like CubaLIF; {'; '.join(wrong)}. Train with CubaLIF"
+            f"Xylo's neurons have a synaptic filter and spike, like CubaLIF; {'; '.join(wrong)}. "
+            "Train with CubaLIF"
         )
     depth = len(found) - 1
     layers = _blocks(
@@ -167,7 +172,7 @@ def _layer(stage: Stage, dt: float | None, most: int, notes: list[str]) -> XyloL
 
 
 def _blocks(layers: list[XyloLayer]) -> list[XyloLayer]:
-    """Shift whole blocks left so that bit-shift decays have digits to work on: input, recurrent, output weights."""
+    """Shift input, recurrent and output weights left, so that decays have digits to work on."""
     groups = [layers[:1], layers[1:-1], layers[-1:]]
     shifts = []
     for group in groups:
@@ -190,7 +195,7 @@ def dash(decay: float, what: str, notes: list[str]) -> int:
 
 
 def specification(layers: list[XyloLayer], dt: float) -> dict[str, Any]:
-    """Arguments of rockpool's `XyloSim.from_specification` and `config_from_specification`, as plain lists."""
+    """Arguments of rockpool's `from_specification` and `config_from_specification`, as plain lists."""
     sizes = [la.weight.shape[1] for la in layers[:-1]]
     ends = np.cumsum([0, *sizes])
     n_hidden, first, last = int(ends[-1]), layers[0], layers[-1]

@@ -133,7 +133,7 @@ def test_the_test_vectors_reproduce_from_the_files_alone(tmp_path):
 
 
 def test_bias_at_work_before_the_spikes_arrive_is_taken_back():
-    """Biases act from the first step, spikes arrive later: the start is lowered so that both layers agree with the float."""
+    """Biases act from the first step, spikes arrive later: the start of the membrane makes up for it."""
     net, x = dense([30, 20, 8], scale=0.3, bias=True, kind="IF"), spikes(30, 20, 30)
     wanted = simulate(net, x).layers["3"]
     layers, _ = loihi_layers(net, {})
@@ -178,7 +178,7 @@ def test_nir_target(tmp_path):
     assert (from_file.folder / "network.nir").read_bytes() == (done.folder / "network.nir").read_bytes()
 
 
-# Bad input leaves nothing behind --------------------------------------------------------------------------------------
+# Bad input leaves nothing behind ----------------------------------------------------------------------------
 
 
 def test_an_earlier_deployment_is_replaced_and_foreign_folders_are_not(tmp_path):

@@ -14,7 +14,7 @@ from snnkit.neurons import IF, LIF, CubaLIF, LeakyIntegrator
 
 
 def network(reset="zero", compare=">=", readout=True):
-    """Convolutions with batch norm and pooling, a CubaLIF, an IF, dropout; a membrane or spikes at the end."""
+    """Convolutions with batch norm and pooling, a CubaLIF, an IF, dropout; membranes or spikes at the end."""
     torch.manual_seed(0)
     common = {"reset": reset, "compare": compare, "threshold": 0.3}
     times = {"dt": 10e-3, "tau": 30e-3}

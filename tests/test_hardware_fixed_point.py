@@ -182,7 +182,7 @@ def test_input_must_be_events():
     assert torch.equal(run(layers, counts)[0].spikes, run(layers, counts.clamp(max=1))[0].spikes)
 
 
-# Quantisation ---------------------------------------------------------------------------------------------------------
+# Quantisation -----------------------------------------------------------------------------------------------
 
 
 def test_weights_use_all_eight_bits_and_keep_their_sign_and_order():
@@ -205,7 +205,7 @@ def test_decays_come_from_the_metadata():
 
 @pytest.mark.parametrize("compare", [">=", ">"])
 def test_integer_weights_survive_quantisation_exactly(compare):
-    """An IF network whose weights are whole multiples of 1/127 of the threshold: float and integer spikes are equal."""
+    """Weights that are whole multiples of 1/127 of the threshold: float and integer spikes agree."""
     from snnkit.hardware import simulate
 
     rng = np.random.default_rng(3)

@@ -1,4 +1,6 @@
-"""Footprints against hand arithmetic and the figures of the vendors' compilers; everything that does not fit, at once."""
+"""Footprints against hand arithmetic and the figures of the vendors' compilers; everything that does not fit,
+at once.
+"""
 
 import nir
 import numpy as np
@@ -9,7 +11,8 @@ from hypothesis import strategies as st
 
 from snnkit.errors import UserError
 from snnkit.hardware import DoesNotFit, chip, place
-from snnkit.hardware.footprints import _match, arrays, axon_bits
+from snnkit.hardware.footprint_loihi import axon_bits
+from snnkit.hardware.footprints import _match, arrays
 from snnkit.hardware.layers import layers
 
 
@@ -25,7 +28,7 @@ def convnet(c_in=2, size=34, channels=(16, 32, 64), classes=10):
     return graph((c_in, size, size), (classes,), *nodes, lif((classes,), kind="IF"))
 
 
-# Loihi ----------------------------------------------------------------------------------------------------------------
+# Loihi ------------------------------------------------------------------------------------------------------
 
 
 def test_axon_memory_by_hand():
@@ -79,7 +82,7 @@ def test_a_network_that_is_merely_large_says_how_many_cores():
         place(dense([4000, 4000, 4000, 4000]), "loihi")
 
 
-# Speck ----------------------------------------------------------------------------------------------------------------
+# Speck ------------------------------------------------------------------------------------------------------
 
 
 def test_speck_footprint_formula():
@@ -139,7 +142,7 @@ def test_matching_is_as_large_as_trying_everything(allowed):
     assert all(core in allowed[name] for name, core in match.items())
 
 
-# Others ---------------------------------------------------------------------------------------------------------------
+# Others -----------------------------------------------------------------------------------------------------
 
 
 def test_truenorth_fan_in_is_a_wall():

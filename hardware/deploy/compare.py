@@ -12,7 +12,7 @@ from torch import Tensor
 
 @dataclass
 class Agreement:
-    """Running sums over bins of one layer: f from the float network, q from the integer model, aligned in time."""
+    """Running sums over the bins of one layer: f from the float network, q from the integer model."""
 
     bins: int = 0
     same: int = 0
@@ -61,7 +61,7 @@ class Answers:
             self.scores.setdefault(name, []).append(value)
 
     def to_dict(self, labels: Tensor | None) -> dict[str, Any]:
-        """Share of samples on which each variant decides as the float network, and accuracies where labels are known."""
+        """How often each variant decides as the float network, and accuracies where labels are known."""
         chosen = {name: torch.cat(parts).argmax(1) for name, parts in self.scores.items()}
         found: dict[str, Any] = {
             f"{name}_agrees": float((c == chosen["float"]).double().mean())

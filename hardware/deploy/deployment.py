@@ -86,9 +86,9 @@ def deploy(
 ) -> Deployment:
     """Write a network for a chip's own tools and verify it on real input.
 
-    Targets: `loihi` (lava-dl netx file) and `xylo` (rockpool specification), both 8-bit integers checked by an integer
-    model of the chip, and `nir`.
-    The folder appears whole or not at all; an earlier deployment in `out` is replaced, anything else is refused first.
+    Targets: `loihi` (lava-dl netx file) and `xylo` (rockpool specification), both 8-bit integers checked by
+    an integer model of the chip, and `nir`. The folder appears whole or not at all; an earlier deployment in
+    `out` is replaced, anything else is refused first.
 
     Args:
         graph: a `nir.NIRGraph` or the path of a .nir file, layers in one line.

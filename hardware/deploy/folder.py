@@ -22,7 +22,7 @@ class BadFolder(UserError):
 
 @contextmanager
 def whole(out: str | Path) -> Iterator[Path]:
-    """A fresh folder beside `out` that takes its place when the block ends well, and vanishes when it does not.
+    """A fresh folder that takes the place of `out` when the block ends well, and vanishes otherwise.
 
     An earlier deployment in `out` is replaced; any other content is refused, before the block runs.
     """
@@ -46,7 +46,7 @@ def whole(out: str | Path) -> Iterator[Path]:
 
 
 def _check(target: Path) -> Path:
-    """The nearest existing ancestor, where there is room beside `target`; raises when `target` may not be replaced."""
+    """The nearest existing ancestor of `target`; raises when `target` may not be replaced."""
     if target.is_dir():
         if any(target.iterdir()) and not is_ours(target):
             raise BadFolder(

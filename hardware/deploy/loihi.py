@@ -19,7 +19,7 @@ from snnkit.hardware.deploy.vectors import chunks, events_of, write_arrays
 from snnkit.hardware.fixed_point import SHIFT, LayerRun, LoihiLayer, run
 from snnkit.hardware.graph import Node
 from snnkit.hardware.placement import layout
-from snnkit.hardware.quantise import loihi_layers
+from snnkit.hardware.quantise import OUTPUT, loihi_layers
 from snnkit.hardware.simulate import scores, simulate
 
 
@@ -34,11 +34,10 @@ def fill_loihi(
     dt: float | None,
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
-    """Quantise, compare on every sample, write network.net, weights.npz, vectors.npz and README.md; return the report."""
+    """Quantise, compare on every sample, write all files but network.nir; return the report."""
     first = simulate(nodes, x[:, :keep], dt=dt)
-    silent = [n.name for n in nodes if n.kind in ("LI", "CubaLI")] + [nodes[-1].before[0]]
-    known = first.layers | {nodes[-1].before[0]: first.output}
-    peaks = {name: float(known[name].abs().max()) for name in silent if name in known}
+    silent = {n.name: first.layers[n.name] for n in nodes if n.kind in ("LI", "CubaLI")}
+    peaks = {name: float(out.abs().max()) for name, out in (silent | {OUTPUT: first.output}).items()}
     layers, notes = loihi_layers(graph, peaks, dt)
     graded = bool((x > 1).any())
     if graded:
@@ -88,7 +87,7 @@ def _compare(
             f = wanted.layers.get(layer.name, wanted.output)
             each[layer.name].add(f, aligned(layer, got, depth, len(x)))
             wrapped[layer.name] += got.wrapped
-            saturated[layer.name] += got.saturated
+            saturated[layer.name] += got.saturated + int(layer.reads_membrane) * int(got.spikes.sum())
         answers.add(float=scores(wanted.output))
         answers.add(integer=scores(aligned(layers[-1], runs[-1], len(layers) - 1, len(x))))
         if other_reset:
@@ -113,7 +112,7 @@ def aligned(layer: LoihiLayer, got: LayerRun, depth: int, steps: int) -> Tensor:
 
 
 def _fit(graph: Any) -> dict[str, Any]:
-    """Cores on one Loihi 1 chip; what does not fit is a note, as the simulation and larger systems can hold it."""
+    """Cores on one Loihi 1 chip. What does not fit is a note only: Lava and larger systems can hold it."""
     try:
         placed = layout(graph, "loihi")
     except UserError as error:

@@ -1,8 +1,8 @@
 """lava-dl's netx file: a network for Loihi as HDF5, read by `lava.lib.dl.netx.hdf5.Network`.
 
-Layout as in lava-dl's loader: `/layer/<i>` with `type`, `shape`, `weight`, the geometry of convolutions, and a group
-`neuron`. Weights stay even and within -256..254: the loader rescales them itself and turns a layer with larger ones into
-zeros.
+Layout as in lava-dl's loader: `/layer/<i>` with `type`, `shape`, `weight`, the geometry of convolutions, and
+a group `neuron`. Weights stay even and within -256..254: the loader rescales them itself and turns a layer
+with larger ones into zeros.
 """
 
 from __future__ import annotations

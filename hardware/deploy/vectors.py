@@ -12,7 +12,7 @@ CHUNK = 2**26  # numbers of one layer's activity that are held at a time
 
 
 def events_of(x: Tensor, name: str, values: bool = False) -> dict[str, np.ndarray]:
-    """`<name>_t`, `_b`, `_i` (and `_v`): step, sample and flat channel of every non-zero entry of `[T, B, *N]`."""
+    """Non-zero entries of `[T, B, *N]`: `<name>_t` step, `_b` sample, `_i` flat channel (`_v` value)."""
     flat = x.flatten(2)
     t, b, i = flat.nonzero(as_tuple=True)
     found = {f"{name}_t": t, f"{name}_b": b, f"{name}_i": i}

@@ -108,7 +108,7 @@ NMNIST = Recipe(
     shift=3,
     epochs=50,
     batch_size=32,
-    lr=3e-3,
+    lr=1e-2,
 )
 RECIPES = {recipe.name: recipe for recipe in (DIGITS, NMNIST)}
 

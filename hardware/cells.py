@@ -91,7 +91,8 @@ def _exact(node: Node, meta: dict[str, Any], common: dict[str, Any]) -> Cell:
 def _euler(node: Node, dt: float, common: dict[str, Any]) -> Cell:
     field = node.nir
     if node.kind == "IF":
-        return Cell(decay=1.0, gain=np.asarray(field.r) * dt, **common)
+        r = np.asarray(field.r)
+        return Cell(decay=1.0, gain=r if (r == 1).all() else r * dt, **common)  # all writers of r = 1 mean v + x
     tau = np.asarray(field.tau_mem if node.kind.startswith("Cuba") else field.tau)
     if not (tau >= dt).all():
         raise UserError(

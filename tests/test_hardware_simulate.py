@@ -12,6 +12,7 @@ from snnkit.errors import UserError
 from snnkit.hardware import UnsupportedGraph, simulate
 from snnkit.hardware.graph import read
 from snnkit.hardware.segments import stages
+from snnkit.interop import from_nir
 from snnkit.neurons import IF, LIF, CubaLIF, LeakyIntegrator
 
 SHAPE = (3, 4)
@@ -165,3 +166,14 @@ def test_depthwise_pooling_alone_keeps_its_groups():
     net = graph((6, 8, 8), (6, 4, 4), pool("SumPool2d", 2), lif((6, 4, 4)))
     (stage,) = stages(net, "the test")
     assert stage.synapse.groups == 6 and stage.synapse.weight.shape == (6, 1, 2, 2)
+
+
+@pytest.mark.parametrize("r", [1.0, 1e3, 400.0])
+def test_if_nodes_of_other_libraries_are_read_as_from_nir_reads_them(r):
+    one = np.ones(4, dtype=np.float32)
+    node = nir.IF(r=r * one, v_threshold=1.5 * one, v_reset=0 * one)
+    net = graph((4,), (4,), nir.Linear(np.eye(4, dtype=np.float32)), node)
+    x = torch.rand(40, 2, 4, generator=torch.Generator().manual_seed(0))
+    expected = from_nir(net, dt=1e-3)(x)
+    assert expected.sum() > 0
+    assert torch.equal(simulate(net, x, dt=1e-3).output, expected)

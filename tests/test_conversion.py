@@ -11,6 +11,7 @@ from snnkit.conversion import QCFS, ConversionError, accuracy_by_timesteps, conv
 from snnkit.conversion.folding import chain, run_chain
 from snnkit.conversion.thresholds import choose_thresholds
 from snnkit.errors import UserError
+from snnkit.layers import Linear, Sequential
 from snnkit.neurons import IF
 
 
@@ -206,6 +207,19 @@ def test_with_qcfs_swaps_a_copy():
         with_qcfs(nn.Sequential(nn.Linear(2, 2)))
 
 
+def test_one_relu_module_in_two_places():
+    relu = nn.ReLU()
+    ann = seeded(
+        lambda: nn.Sequential(nn.Linear(3, 4), relu, nn.Linear(4, 4), relu, nn.Linear(4, 2))
+    ).double()
+    x = torch.rand(6, 3, dtype=torch.float64)
+    snn = convert(ann, x)
+    assert list(snn.thresholds) == ["1", "3"]
+    torch.testing.assert_close(snn(x), naive_snn(ann, snn.thresholds, x, 8).detach(), rtol=1e-9, atol=1e-9)
+    changed = with_qcfs(ann)
+    assert isinstance(changed[1], QCFS) and isinstance(changed[3], QCFS) and changed[1] is not changed[3]
+
+
 def test_a_silent_layer_stays_silent():
     ann = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     with torch.no_grad():
@@ -243,6 +257,11 @@ class Residual(nn.Module):
         return x + x
 
 
+class Skip(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
 @pytest.mark.parametrize(
     "ann, message",
     [
@@ -252,9 +271,12 @@ class Residual(nn.Module):
             r"layer '1\.1' \(Residual\) cannot be converted.*Supported: Conv2d",
         ),
         (wrap(nn.GELU(), nn.Sigmoid()), r"'1' \(GELU\).*'2' \(Sigmoid\)"),  # everything that is wrong at once
-        (Residual(), "needs a torch.nn.Sequential.*got Residual"),
+        (Residual(), "needs a torch.nn.Sequential.*Residual"),
         (wrap(nn.ReLU(), nn.BatchNorm2d(4)), r"'2' \(BatchNorm2d\) must stand right after a Conv2d"),
         (wrap(nn.ReLU(), nn.ReLU()), r"layer '2' \(ReLU\) has no Conv2d or Linear between"),
+        (wrap(nn.ReLU(), Skip(nn.Conv2d(4, 4, 1), nn.ReLU())), r"layer '2' \(Skip\) cannot be converted"),
+        (Skip(nn.Linear(2, 2)), r"needs a torch.nn.Sequential.*Skip"),
+        (Sequential(Linear(2, 2)), "needs a torch.nn.Sequential.*got snnkit.Sequential"),
         (wrap(), "no ReLU or QCFS"),
         (nn.Sequential(nn.Flatten(), nn.Linear(128, 3), nn.ReLU()), "must end in logits"),
         (wrap(nn.ReLU(), nn.AvgPool2d(2, ceil_mode=True)), r"'2' \(AvgPool2d\) needs padding=0"),

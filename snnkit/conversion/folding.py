@@ -55,9 +55,10 @@ def chain(ann: nn.Module) -> list[Part]:
 
     Raises ConversionError with everything that stands in the way at once.
     """
-    if not isinstance(ann, nn.Sequential):
+    if not _is_chain(ann):
+        kind = f"{type(ann).__module__.split('.')[0]}.{type(ann).__qualname__}"
         raise ConversionError(
-            f"convert needs a torch.nn.Sequential (nested ones are fine); got {type(ann).__name__}. "
+            f"convert needs a torch.nn.Sequential (nested ones are fine); got {kind}. "
             "Write the network as nn.Sequential(nn.Conv2d(...), nn.ReLU(), ..., nn.Linear(...))."
         )
     parts = _flatten(ann, "")
@@ -69,10 +70,19 @@ def chain(ann: nn.Module) -> list[Part]:
     return parts
 
 
-def _flatten(sequential: nn.Sequential, prefix: str) -> list[Part]:
+def _is_chain(module: nn.Module) -> bool:
+    """A Sequential that runs its parts in order; a subclass with a forward of its own may do anything."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _flatten(sequential: nn.Module, prefix: str) -> list[Part]:
     parts = []
-    for name, child in sequential.named_children():
-        if isinstance(child, nn.Sequential):
+    for (
+        name,
+        child,
+    ) in sequential._modules.items():  # named_children() would skip a ReLU that stands in two places
+        assert child is not None
+        if _is_chain(child):
             parts += _flatten(child, f"{prefix}{name}.")
         else:
             parts.append(Part(prefix + name, copy.deepcopy(child).eval()))

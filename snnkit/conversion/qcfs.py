@@ -60,13 +60,15 @@ class QCFS(nn.Module):
 def with_qcfs(ann: nn.Sequential, *, levels: int = 8, theta: float = 8.0) -> nn.Sequential:
     """A copy of `ann` in which every ReLU is a QCFS activation, to be trained (further) before `convert`."""
 
+    device = next((p.device for p in ann.parameters()), None)
+
     def swap(module: nn.Module) -> int:
         found = 0
-        for name, child in module.named_children():
+        for name, child in list(module._modules.items()):  # a ReLU that stands in two places becomes two QCFS
             if isinstance(child, nn.ReLU):
-                setattr(module, name, QCFS(levels, theta).to(next(ann.parameters()).device))
+                setattr(module, name, QCFS(levels, theta).to(device))
                 found += 1
-            else:
+            elif child is not None:
                 found += swap(child)
         return found
 

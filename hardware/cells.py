@@ -92,7 +92,9 @@ def _euler(node: Node, dt: float, common: dict[str, Any]) -> Cell:
     field = node.nir
     if node.kind == "IF":
         r = np.asarray(field.r)
-        return Cell(decay=1.0, gain=r if (r == 1).all() else r * dt, **common)  # all writers of r = 1 mean v + x
+        return Cell(
+            decay=1.0, gain=r if (r == 1).all() else r * dt, **common
+        )  # all writers of r = 1 mean v + x
     tau = np.asarray(field.tau_mem if node.kind.startswith("Cuba") else field.tau)
     if not (tau >= dt).all():
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -213,7 +214,8 @@ def interpret(monkeypatch, **words: Any) -> None:
 
     def loaded(source: str) -> dict[str, Any]:
         text = source.replace(loops_numba.DECORATOR, "").replace("from numba import njit\n", "")
-        namespace: dict[str, Any] = dict(words)
+        text = re.sub(r"(?s)from llvmlite.*?(?=BLOCK)|@intrinsic.*?generate\n", "", text)
+        namespace: dict[str, Any] = {"prefetch": lambda row, n: None, **words}
         exec(compile(text, "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
         return namespace
 

@@ -2,7 +2,9 @@
 
 What decides their speed: rows are sliced outside the inner loop (`x[t, lo + n]` carries a test for negative indices
 that the compiler cannot remove), and the direction of reversed time is read from memory (`down`): with a visible
-negative stride LLVM's hoisted alias checks fail and the scalar loop runs. No fastmath: recomputation must be exact.
+negative stride LLVM's hoisted alias checks fail and the scalar loop runs. The rows of the next step are asked for
+while this one is computed: they lie far apart in memory, and the processor does not foresee where. No fastmath:
+recomputation must be exact.
 """
 
 from __future__ import annotations
@@ -23,6 +25,33 @@ REAL = np.{precision}
 ZERO, ONE, TINY = REAL(0.0), REAL(1.0), np.finfo(REAL).tiny
 {literals}
 '''
+
+# In the text of the module itself, so that its hash and Numba's cache know of a change.
+PREFETCH = """
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
+
+BLOCK, LINE = 128, {line}  # numbers between two requests, numbers in a line of the cache
+
+
+@intrinsic
+def prefetch(typing, row, n):
+    def generate(context, builder, signature, arguments):
+        data = make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        request = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
+        where = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
+        builder.call(request, [where, word(0), word(2), word(1)])
+        return context.get_dummy_value()
+
+    return types.none(row, types.intp), generate
+
+"""
+
+LINE = {"float32": 16, "float64": 8}  # numbers in 64 bytes
 
 DECORATOR = '@njit(cache=True, nogil=True, error_model="numpy")\n'
 
@@ -57,6 +86,7 @@ def forward_source(definition: Definition, precision: str) -> str:
     return "\n".join(
         [
             _head(definition, precision, program),
+            PREFETCH.format(line=LINE[precision]),
             DECORATOR + f"def forward(first, last, tile, chunk, {', '.join(arguments)}):",
             "    T = out_0_.shape[0]",
             "    for a in range(first, last, tile):",
@@ -71,7 +101,7 @@ def forward_source(definition: Definition, precision: str) -> str:
             "            for t in range(c * chunk, min(T, c * chunk + chunk)):",
             *_lines(16, (f"port_{k}_r = port_{k}_[t, a:b]" for _, k in ports)),
             *_lines(16, (f"{name}_r = {name}_[t, a:b]" for name in outputs)),
-            *_each(16, body),
+            *_ahead(16, [f"port_{k}" for _, k in ports] + outputs, "min(T - 1, t + 1)", body),
             "",
         ]
     )
@@ -123,12 +153,16 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
         ]
     }
     summed = [name for name in asked if name.startswith(CONSTANT)]
+    rows = [f"outbar_{k}" for k in range(definition.outputs)]
+    rows += [f"port_{k}" for _, k in _used(sweep, PORT, definition.ports)]
+    rows += [f"portbar_{k}" for k in definition.ports if f"port_{k}" in asked]
     hyper = [
         f"hyper_{h} = hyper_[{k}]" for k, h in enumerate(definition.hyper) if f"hyper_{h}" in sweep.leaves()
     ]
     return "\n".join(
         [
             _head(definition, precision, again, sweep),
+            PREFETCH.format(line=LINE[precision]),
             DECORATOR + f"def adjoint(first, last, tile, chunk, down, back, hyper_, {', '.join(arguments)}):",
             "    T = outbar_0_.shape[0]",
             *_lines(4, hyper),
@@ -154,7 +188,7 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
             *_lines(16, (f"port_{k}_r = port_{k}_[c * chunk + k, a:b]" for _, k in _used(again, PORT, definition.ports))),
             *_lines(16, (f"now_{s}_r = history_{s}[k, :b - a]" for s in states)),
             *_lines(16, (f"then_{s}_r = history_{s}[k + 1, :b - a]" for s in states)),
-            *_each(16, run_body),
+            *_ahead(16, [f"port_{k}" for _, k in _used(again, PORT, definition.ports)], "min(T - 1, c * chunk + k + 1)", run_body),
             "            for j in range(chunk - steps, chunk):",
             "                k = down[j]",
             "                t = c * chunk + k",
@@ -162,7 +196,7 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
             *_lines(16, (f"portbar_{k}_r = portbar_{k}_[t, a:b]" for k in definition.ports if f"port_{k}" in asked)),
             *_lines(16, (f"outbar_{k}_r = outbar_{k}_[t, a:b]" for k in range(definition.outputs))),
             *_lines(16, (f"now_{s}_r = history_{s}[k, :b - a]" for s in states)),
-            *_each(16, sweep_body),
+            *_ahead(16, rows, "max(0, t - 1)", sweep_body),
             "",
         ]
     )  # fmt: skip
@@ -180,6 +214,22 @@ def _lines(indent: int, lines: Iterable[str]) -> list[str]:
 def _each(indent: int, lines: Iterable[str]) -> list[str]:
     """A loop over the neurons of a tile. Not `a[:] = b`: the error of unequal shapes takes seconds to compile."""
     return [*_lines(indent, ["for n in range(b - a):"]), *_lines(indent + 4, lines)]
+
+
+def _ahead(indent: int, rows: list[str], then: str, lines: Iterable[str]) -> list[str]:
+    """The same loop in blocks, each after a request for its part of these rows at the time `then`.
+
+    An unsigned index has no test for negative ones.
+    """
+    head = [
+        *(f"{row}_then = {row}_[{then}, a:b]" for row in rows),
+        "for q in range(0, b - a, BLOCK):",
+        "    e = min(b - a, q + BLOCK)",
+        "    for p in range(q, e, LINE):",
+        *(f"        prefetch({row}_then, p)" for row in rows),
+        "    for n in range(np.uint64(q), np.uint64(e)):",
+    ]
+    return [*_lines(indent, head), *_lines(indent + 8, lines)]
 
 
 def _names(kind: str, names: Iterable[str]) -> list[str]:

@@ -53,10 +53,12 @@ def _precision(x: Tensor) -> str:
 
 
 def _flat(tensors: Sequence[Tensor], rows: bool) -> list[np.ndarray]:
-    """Arrays [T, M] or [M], contiguous."""
+    """Arrays [T, M] or [M], contiguous: the gradient of a mean over time, say, is not, and is copied."""
     out = []
     for tensor in tensors:
-        tensor = tensor.detach().contiguous()
+        tensor = tensor.detach()
+        if not tensor.is_contiguous():
+            tensor = lease.empty(tensor.shape, tensor.dtype).copy_(tensor)
         out.append(tensor.view(tensor.shape[0], -1).numpy() if rows else tensor.view(-1).numpy())
     return out
 

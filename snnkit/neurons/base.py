@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -60,7 +61,7 @@ class Neuron(nn.Module):
     ):
         super().__init__()
         name = type(self).__name__
-        if dt is not None and not (isinstance(dt, int | float) and 0 < dt < math.inf):
+        if dt is not None and not (isinstance(dt, Real) and 0 < float(dt) < math.inf):
             raise UserError(f"{name} needs a positive dt in seconds, got {dt!r}")
         self.dt = None if dt is None else float(dt)
         self.reset = reset

@@ -8,6 +8,7 @@ float fields and a `derivative(u, *fields)`.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, fields
+from numbers import Real
 from typing import Any
 
 from snnkit.errors import UserError
@@ -21,7 +22,7 @@ class Surrogate:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not (isinstance(value, int | float) and 0 < value < float("inf")):
+            if not (isinstance(value, Real) and 0 < float(value) < float("inf")):
                 raise UserError(
                     f"{type(self).__name__} needs a positive number for {field.name}, got {value!r}"
                 )

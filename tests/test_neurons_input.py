@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from laws import interpret
 
 from snnkit.neurons import (
     IF,
@@ -17,6 +18,12 @@ from snnkit.neurons import (
 )
 
 MS = 1e-3
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    """The generated text is run by Python: that the compiler changes no bit is a law of its own."""
+    interpret(monkeypatch)
 
 
 def lif(**options):

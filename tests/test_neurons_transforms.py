@@ -5,13 +5,20 @@ import shutil
 
 import pytest
 import torch
-from laws import MS, TwoPoint, leaves
+from laws import MS, TwoPoint, interpret, leaves
 from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from snnkit.kernels.operator import adjoint_op, scan_op
 from snnkit.neurons import LIF, CubaLIF, use_reference
+
+
+@pytest.fixture(autouse=True)
+def interpreted(monkeypatch):
+    """The generated text is run by Python: that the compiler changes no bit is a law of its own."""
+    interpret(monkeypatch)
+
 
 CELLS = {  # three arities: one port and one state, one and two, two and two
     "LIF": lambda: LIF(tau=12 * MS, dt=MS, learn=("tau", "threshold")),

@@ -61,9 +61,16 @@ def test_the_test_set_is_read_once_and_after_training(monkeypatch, tmp_path):
     assert json.loads(json.dumps(report)) == {**report, "recipe": json.loads(json.dumps(report["recipe"]))}
 
 
-def test_same_seed_same_accuracy():
+def test_same_seed_same_result_on_any_number_of_threads():
     pytest.importorskip("lightning")
-    runs = [train_recipe("digits", [2], progress=False, **TINY)["runs"][0] for _ in range(2)]
+    before, runs = torch.get_num_threads(), []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            runs.append(train_recipe("digits", [2], progress=False, **TINY)["runs"][0])
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
     assert runs[0]["test"] == runs[1]["test"]
     assert [e["loss"] for e in runs[0]["training"]["history"]] == [
         e["loss"] for e in runs[1]["training"]["history"]

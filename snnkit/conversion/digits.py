@@ -15,6 +15,7 @@ from snnkit.conversion.converter import convert
 from snnkit.conversion.qcfs import with_qcfs
 from snnkit.conversion.report import TIMESTEPS, accuracy_by_timesteps
 from snnkit.datasets import load
+from snnkit.threads import one_thread
 
 Progress = Callable[[float], None]
 
@@ -140,10 +141,17 @@ def digits_conversion(
     """Train a ReLU CNN and its QCFS twin on digits, convert both, and measure them on the test images.
 
     Thresholds come from training images only. Returns a dict that JSON can hold: `seed`, `recipe`, `seconds`, and under
-    `methods` for "qcfs" and "percentile" what `accuracy_by_timesteps` reports, plus the `thresholds`.
+    `methods` for "qcfs" and "percentile" what `accuracy_by_timesteps` reports, plus the `thresholds`. Runs on one
+    thread, so a seed gives the same result on any number of cores.
     """
+    with one_thread():
+        return _digits_conversion(seed, list(timesteps), recipe, progress)
+
+
+def _digits_conversion(
+    seed: int, timesteps: list[int], recipe: AnnRecipe, progress: Progress | None
+) -> dict[str, Any]:
     start, data = time.perf_counter(), digits_images()
-    timesteps = list(timesteps)
     methods = {}
     for k, (method, qcfs) in enumerate([("qcfs", True), ("percentile", False)]):
         report = None if progress is None else (lambda share, k=k: progress((k + share) / 2))

@@ -102,8 +102,9 @@ def fit(
     The learning rate rises linearly over the first `warmup` share of all steps and then falls along a half cosine:
     lr_k = lr · ½(1 + cos(π k/K)). Weight decay spares vectors and scalars (biases, norms, time constants).
 
-    The same seed gives the same result: weights are the caller's (build the net from a seed too), and the seed covers
-    dropout and loaders that shuffle with torch's global generator. The global generator is put back afterwards.
+    The same seed gives the same result on the same machine and number of threads (torch's sums depend on both): the
+    seed covers dropout and loaders that shuffle with torch's global generator; the first weights are the caller's, so
+    build the net from a seed too. The global generator is put back afterwards.
 
     Args:
         net: the network; training runs on the device its parameters are on.
@@ -135,9 +136,7 @@ def fit(
     )
     recorder = Recorder(net, folder, seed)
     device, start = device_of(net), time.perf_counter()
-    if hasattr(
-        train, "set_epoch"
-    ):  # a loader that counts its passes would otherwise go on from an earlier fit
+    if hasattr(train, "set_epoch"):  # it counts its passes, and would go on from an earlier fit
         train.set_epoch(0)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

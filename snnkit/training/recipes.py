@@ -25,6 +25,7 @@ from snnkit.files import prepare_folder
 from snnkit.layers import BatchNorm, Conv2d, Dropout, Flatten, Linear, Sequential
 from snnkit.neurons import LIF
 from snnkit.neurons.surrogate import ATan
+from snnkit.threads import one_thread
 from snnkit.training.evaluation import Evaluation, evaluate
 from snnkit.training.loop import FitResult, fit
 from snnkit.training.losses import rate_cross_entropy
@@ -204,7 +205,15 @@ def train_one(
     progress: bool = True,
     label: str | None = None,
 ) -> Trained:
-    """Build, train and test one network. `out` and `progress` as for `fit`."""
+    """Build, train and test one network. `out` and `progress` as for `fit`.
+
+    Runs on one thread: the networks are small, and so a seed gives the same result on any number of cores.
+    """
+    with one_thread():
+        return _train_one(recipe, seed, root, out, progress, label or f"{recipe.name}, seed {seed}")
+
+
+def _train_one(recipe: Recipe, seed: int, root, out, progress: bool, label: str) -> Trained:
     train, validation = train_loaders(recipe, seed=seed, root=root)
     net = build_net(recipe, seed=seed)
     result = fit(
@@ -218,7 +227,7 @@ def train_one(
         seed=seed,
         out=out,
         progress=progress,
-        label=label or f"{recipe.name}, seed {seed}",
+        label=label,
     )
     return Trained(net, seed, result, evaluate(net, test_loader(recipe, root=root)))
 

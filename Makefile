@@ -44,8 +44,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# One thread per worker: the workers fill the cores, and threads of several of them would wait for each other.
 test: check
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

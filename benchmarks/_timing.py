@@ -25,18 +25,22 @@ class Clock:
 
 
 def interleave(
-    contestants: dict[str, Callable[[Clock], Any]], rounds: int
+    contestants: dict[str, Callable[[Clock], Any]], rounds: int, turns: int = 3
 ) -> dict[str, dict[str, list[float]]]:
-    """Seconds of every stage of every contestant in every round, after one round that does not count."""
+    """Seconds of every stage of every contestant, in rounds of `turns` calls each.
+
+    The first call of a turn does not count: as in a training loop, a layer follows itself, on warm memory.
+    """
     found: dict[str, dict[str, list[float]]] = {name: {} for name in contestants}
-    for turn in range(rounds + 1):
+    for _ in range(rounds):
         for name, run in contestants.items():
             gc.collect()
-            clock = Clock()
-            run(clock)
-            for stage, seconds in clock.laps.items():
-                if turn:
-                    found[name].setdefault(stage, []).append(seconds)
+            for turn in range(turns):
+                clock = Clock()
+                run(clock)
+                for stage, seconds in clock.laps.items():
+                    if turn:
+                        found[name].setdefault(stage, []).append(seconds)
     return found
 
 

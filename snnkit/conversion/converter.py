@@ -23,8 +23,9 @@ METHODS = ("qcfs", "percentile")
 class Converted:
     """A spiking network made from an ANN.
 
-    The image is fed as an analog current in every step. Hidden neurons are integrate-and-fire with threshold 1, reset by
-    subtraction and starting potential ½; the ANN's thresholds θ are absorbed in the weights, so spikes are 0 or 1.
+    The image is fed as an analog current in every step. Hidden neurons are integrate-and-fire with threshold
+    1, reset by subtraction and starting potential ½; the ANN's thresholds θ are absorbed in the weights, so
+    spikes are 0 or 1.
     The last layer does not spike: its output, averaged over T steps, are the logits.
 
     Attributes:
@@ -45,7 +46,7 @@ class Converted:
         """The input of `net`: the same images B *N in each of T steps, as a T B *N view."""
         if tuple(images.shape[1:]) != self.input_shape:
             raise ConversionError(
-                f"expected images of shape B {' '.join(map(str, self.input_shape))}, as in the calibration batch; "
+                f"expected images of shape B {' '.join(map(str, self.input_shape))}, as for calibration; "
                 f"got {tuple(images.shape)}"
             )
         return images.expand(timesteps or self.timesteps, *images.shape)
@@ -82,22 +83,23 @@ def convert(
 
     Layer l of the ANN, a_l = act(W_l a_{l-1} + b_l) with threshold θ_l, becomes
 
-        u_l[t] = v_l[t-1] + (θ_{l-1}/θ_l) W_l s_{l-1}[t] + b_l/θ_l,   s_l = [u_l >= 1],   v_l = u_l - s_l,   v_l[0] = ½
+        u_l[t] = v_l[t-1] + (θ_{l-1}/θ_l) W_l s_{l-1}[t] + b_l/θ_l
+        s_l[t] = [u_l[t] >= 1],   v_l[t] = u_l[t] - s_l[t],   v_l[0] = ½
 
     so that θ_l · mean_t s_l approaches a_l. The last layer gives mean_t (θ_{L-1} W_L s_{L-1}[t] + b_L).
 
     Args:
-        ann: nn.Sequential (nested is fine) of Conv2d, Linear, BatchNorm1d/2d (folded), ReLU or `QCFS`, AvgPool2d, Flatten,
-            Dropout (dropped); it must end in logits.
+        ann: nn.Sequential (nested is fine) of Conv2d, Linear, BatchNorm1d/2d (folded), ReLU or `QCFS`,
+            AvgPool2d, Flatten, Dropout (dropped); it must end in logits.
         calibration_batch: images B *N, from the training set, never from the test set.
-        method: "qcfs" takes the thresholds that `QCFS` activations learned, and for plain ReLU those with the least
-            quantisation error at T = `timesteps`; "percentile" takes a percentile of the activations.
+        method: "qcfs" takes the thresholds that `QCFS` activations learned, and for plain ReLU those with the
+            least quantisation error at T = `timesteps`; "percentile" takes a percentile of the activations.
         timesteps: T of a plain call.
         percentile: for method "percentile", 0..100.
 
     Raises:
-        ConversionError: a layer that cannot be converted (all of them named, with what to use instead), or an argument
-            out of range.
+        ConversionError: a layer that cannot be converted (all of them named, with what to use instead), or an
+            argument out of range.
     """
     if method not in METHODS:
         raise ConversionError(f"method must be 'qcfs' or 'percentile'; got {method!r}")
@@ -136,8 +138,8 @@ def _check_batch(parts: list[Part], batch: Any) -> None:
 def _spiking(parts: list[Part], thresholds: dict[str, float]) -> Sequential:
     """Absorb the thresholds in the weights and put neurons in the place of activations.
 
-    Between two activations the chain is linear: the first weights take up the θ of the spikes that come in, the last
-    weights and every bias after them are measured in the θ of the neurons they drive.
+    Between two activations the chain is linear: the first weights take up the θ of the spikes that come in,
+    the last weights and every bias after them are measured in the θ of the neurons they drive.
     """
     modules: list[nn.Module] = []
     incoming, pending = 1.0, list[Part]()

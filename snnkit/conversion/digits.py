@@ -30,7 +30,7 @@ class Digits(NamedTuple):
 
 
 def digits_images() -> Digits:
-    """The still images behind `snnkit.datasets.load("digits")`, with its split: 1437 to train and calibrate on, 360 to test."""
+    """The images behind `snnkit.datasets.load("digits")`, split as there: 1437 for training, 360 for testing."""
     train, test = load("digits", "train"), load("digits", "test")
     return Digits(
         torch.from_numpy(train.images.copy()),
@@ -63,7 +63,7 @@ class AnnRecipe:
 
 
 def build_ann(recipe: AnnRecipe = AnnRecipe(), *, seed: int = 0, qcfs: bool = False) -> nn.Sequential:
-    """A CNN with batch norm and ReLU, or the same with QCFS activations; equal seeds give equal first weights."""
+    """A CNN with batch norm and ReLU, or the same with QCFS activations; equal seeds, equal first weights."""
     first, second = recipe.channels
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -95,7 +95,8 @@ def train_ann(
 ) -> nn.Sequential:
     """Train in place with AdamW, one-cycle cosine and random shifts; returns the ANN in evaluation mode.
 
-    `progress`, if given, is called with the share done, 0..1, after each epoch. torch's global generator is put back.
+    `progress`, if given, is called with the share done, 0..1, after each epoch. torch's global generator is
+    put back.
     """
     steps = recipe.epochs * -(-len(labels) // recipe.batch_size)
     decayed = [p for p in ann.parameters() if p.dim() > 1]
@@ -140,9 +141,9 @@ def digits_conversion(
 ) -> dict[str, Any]:
     """Train a ReLU CNN and its QCFS twin on digits, convert both, and measure them on the test images.
 
-    Thresholds come from training images only. Returns a dict that JSON can hold: `seed`, `recipe`, `seconds`, and under
-    `methods` for "qcfs" and "percentile" what `accuracy_by_timesteps` reports, plus the `thresholds`. Runs on one
-    thread, so a seed gives the same result on any number of cores.
+    Thresholds come from training images only. Returns a dict that JSON can hold: `seed`, `recipe`, `seconds`,
+    and under `methods` for "qcfs" and "percentile" what `accuracy_by_timesteps` reports, plus the
+    `thresholds`. Runs on one thread, so a seed gives the same result on any number of cores.
     """
     with one_thread():
         return _digits_conversion(seed, list(timesteps), recipe, progress)

@@ -17,7 +17,7 @@ SUPPORTED = (
 )
 _DROPPED = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)
 _HINTS = {
-    "MaxPool2d": "the largest of several spike trains is no spike train: use AvgPool2d, or a Conv2d with stride 2",
+    "MaxPool2d": "the largest of several spike trains is none: use AvgPool2d, or a Conv2d with stride 2",
     "AdaptiveAvgPool2d": "use AvgPool2d with the kernel size written out",
     "AdaptiveMaxPool2d": "use AvgPool2d with the kernel size written out",
     "LeakyReLU": "spikes cannot carry negative values: use ReLU and train again",
@@ -120,8 +120,8 @@ def _fold_norms(parts: list[Part]) -> list[Part]:
         before = folded[-1] if folded else None
         if before is None or not isinstance(before.module, wanted):
             raise ConversionError(
-                f"layer '{part.path}' ({type(part.module).__name__}) must stand right after a {wanted.__name__}, "
-                "so that it can be folded into its weights"
+                f"layer '{part.path}' ({type(part.module).__name__}) must stand right after a "
+                f"{wanted.__name__}, so that it can be folded into its weights"
             )
         fold_norm(before.module, part.module)
     return folded
@@ -131,7 +131,7 @@ def _fold_norms(parts: list[Part]) -> list[Part]:
 def fold_norm(synapse: Any, norm: Any) -> None:
     """Absorb batch norm at its running statistics into the layer before it, in place.
 
-    y = γ (W x + b - μ)/√(σ² + ε) + β    becomes    W' = W·g,  b' = (b - μ)·g + β    with g = γ/√(σ² + ε), per channel
+    y = γ (W x + b - μ)/√(σ² + ε) + β   becomes   W' = W·g,  b' = (b - μ)·g + β,  g = γ/√(σ² + ε) per channel
     """
     gain = torch.rsqrt(norm.running_var + norm.eps)
     if norm.weight is not None:
@@ -143,7 +143,7 @@ def fold_norm(synapse: Any, norm: Any) -> None:
 
 
 def _check_order(parts: list[Part]) -> None:
-    """Every activation needs weights before it to take up its threshold, and the network must end in logits."""
+    """Every activation needs weights before it to take up its threshold; the network must end in logits."""
     weights_since = False
     for part in parts:
         if part.is_synapse:
@@ -151,8 +151,8 @@ def _check_order(parts: list[Part]) -> None:
         elif part.is_activation:
             if not weights_since:
                 raise ConversionError(
-                    f"layer '{part.path}' ({type(part.module).__name__}) has no Conv2d or Linear between it and the "
-                    "activation (or the input) before it; remove it or put weights there"
+                    f"layer '{part.path}' ({type(part.module).__name__}) has no Conv2d or Linear between it "
+                    "and the activation (or the input) before it; remove it or put weights there"
                 )
             weights_since = False
     if not any(part.is_activation for part in parts):

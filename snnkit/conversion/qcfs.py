@@ -23,13 +23,14 @@ class QCFS(nn.Module):
 
         a = θ/L · ⌊ L · clip(z/θ, 0, 1) + ½ ⌋
 
-    An integrate-and-fire neuron with threshold θ, soft reset and starting potential θ/2, fed z in each of T = L steps, sends
-    exactly a·T/θ spikes, for any constant z. So an ANN trained with QCFS loses little when it becomes spiking; what is
-    left in deep networks comes from inputs that do not arrive evenly over the T steps.
+    An integrate-and-fire neuron with threshold θ, soft reset and starting potential θ/2, fed z in each of
+    T = L steps, sends exactly a·T/θ spikes, for any constant z. So an ANN trained with QCFS loses little when
+    it becomes spiking; what is left in deep networks comes from inputs that do not arrive evenly over the T
+    steps.
 
-    Gradient: the floor counts as the identity, so da/dz = 1 inside the clip range and 0 outside; θ learns through both the
-    quotient and the product. The clip is taken before the floor, as in the authors' code. θ is kept positive by
-    training log θ.
+    Gradient: the floor counts as the identity, so da/dz = 1 inside the clip range and 0 outside; θ learns
+    through both the quotient and the product. The clip is taken before the floor, as in the authors' code. θ
+    is kept positive by training log θ.
 
     Args:
         levels: L, the number of steps above zero; 4 to 8 is usual.

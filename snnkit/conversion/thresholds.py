@@ -1,6 +1,7 @@
 """Where to put the thresholds: from training (QCFS), or from activations on a calibration batch.
 
-Calibrate on training images. Thresholds chosen on the images that later measure accuracy leak the test set into the network.
+Calibrate on training images. Thresholds chosen on the images that later measure accuracy leak the test set
+into the network.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ def choose_thresholds(
 ) -> dict[str, float]:
     """The threshold θ of every activation, by its path in the ANN.
 
-    "percentile": θ = the given percentile of all activations of the layer over `batch`, zeros included (Rueckauer et al.,
-    2017, doi 10.3389/fnins.2017.00682).
-    "qcfs": the trained θ of a `QCFS`; for a ReLU, which has none, the θ with the least squared error ‖QCFS_θ(a) - a‖² among
-    0.05..1 of the largest activation, with `levels` = the time steps the network will run for.
+    "percentile": θ = the given percentile of all activations of the layer over `batch`, zeros included
+    (Rueckauer et al., 2017, doi 10.3389/fnins.2017.00682).
+    "qcfs": the trained θ of a `QCFS`; for a ReLU, which has none, the θ with the least squared error
+    ‖QCFS_θ(a) - a‖² among 0.05..1 of the largest activation, with `levels` = the time steps the network will
+    run for.
     """
     thresholds, x = {}, batch
     for part in parts:

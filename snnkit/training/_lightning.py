@@ -99,8 +99,8 @@ class _Module(lightning.LightningModule):
             loss = self.settings.loss(output, labels) + rates.penalty(spikes)
         if not torch.isfinite(loss):
             raise UserError(
-                f"the loss became {loss.item()} in epoch {self.current_epoch}; try a smaller lr (now {self.settings.lr:g}) "
-                "and look for NaN or very large values in the input"
+                f"the loss became {loss.item()} in epoch {self.current_epoch}; try a smaller lr "
+                f"(now {self.settings.lr:g}) and look for NaN or very large values in the input"
             )
         tally.add(loss.item(), self.settings.scores(output.detach()), labels)
         return loss
@@ -180,7 +180,7 @@ class _EveryEpoch(lightning.Callback):
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No advertisements, and no advice about workers and logging steps, from Lightning; other warnings pass."""
+    """No advertisements and no advice about workers and logging steps from Lightning; other warnings pass."""
     names = ("lightning.pytorch", "lightning.fabric", "lightning")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:

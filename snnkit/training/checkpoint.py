@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors for the numbers, JSON for what they are. No pickle: loading never runs code."""
+"""Weights on disk: safetensors for the numbers, JSON for what they are. No pickle: loading runs no code."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class CheckpointError(UserError):
 def save_weights(net: nn.Module, path: str | Path, *, meta: Mapping[str, Any] | None = None) -> Path:
     """Write `net`'s parameters and buffers to `path` (.safetensors) and, beside it, `<name>.json`.
 
-    The JSON holds the shape and type of every tensor and your `meta` (anything JSON can hold). Both files appear
-    whole or not at all; the weights come last, so weights never stand beside the JSON of an older network.
+    The JSON holds the shape and type of every tensor and your `meta` (anything JSON can hold). Both files
+    appear whole or not at all; the weights come last, so weights never stand beside the JSON of an older
+    network.
 
     Returns the path of the safetensors file (the suffix is added when missing).
     """
@@ -48,8 +49,8 @@ def save_weights(net: nn.Module, path: str | Path, *, meta: Mapping[str, Any] | 
 def load_weights(net: nn.Module, path: str | Path) -> dict[str, Any]:
     """Load what `save_weights` wrote into `net`, in place; return the `meta` saved with it.
 
-    Nothing is changed unless every tensor fits. Raises CheckpointError, naming every tensor that is missing, unknown or
-    of another shape, or saying that the file is absent or damaged.
+    Nothing is changed unless every tensor fits. Raises CheckpointError, naming every tensor that is missing,
+    unknown or of another shape, or saying that the file is absent or damaged.
     """
     path = _with_suffix(path)
     if not path.is_file():
@@ -64,7 +65,7 @@ def load_weights(net: nn.Module, path: str | Path) -> dict[str, Any]:
     wrong = _mismatches(wanted, found)
     if wrong:
         raise CheckpointError(
-            f"{path} was saved from another network: {'; '.join(wrong)}. Build the network with the same layers first."
+            f"{path} was saved from another network: {'; '.join(wrong)}. Build the same network first."
         )
     net.load_state_dict(found)
     return _read_meta(path.with_suffix(".json"))

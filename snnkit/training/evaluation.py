@@ -1,4 +1,4 @@
-"""How good is a network on data it may not learn from: accuracy, confusion, predictions. Needs no Lightning."""
+"""How good a network is on data it may not learn from: accuracy, confusion, predictions. No Lightning."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class Evaluation:
 def predict(
     net: nn.Module, loader: Iterable, *, scores: Callable[[Tensor], Tensor] = class_scores
 ) -> tuple[Tensor, Tensor]:
-    """Run `net` over every batch of `loader`; return class scores (n, C) and labels (n), on the CPU, in order.
+    """Run `net` over every batch of `loader`; return class scores (n, C) and labels (n) on the CPU, in order.
 
-    The network runs in evaluation mode (no dropout, stored batch-norm statistics) and without gradients; its mode is
-    put back afterwards. `scores` turns an output into B C; the default takes the mean over time.
+    The network runs in evaluation mode (no dropout, stored batch-norm statistics) and without gradients; its
+    mode is put back afterwards. `scores` turns an output into B C; the default takes the mean over time.
     """
     found: list[Tensor] = []
     labels: list[Tensor] = []
@@ -69,8 +69,8 @@ def evaluate(
     n, classes = z.shape
     if labels.min() < 0 or labels.max() >= classes:
         raise UserError(
-            f"labels run from {int(labels.min())} to {int(labels.max())}, but the network has {classes} outputs; "
-            f"give the last layer {int(labels.max()) + 1} outputs"
+            f"labels run from {int(labels.min())} to {int(labels.max())}, but the network has {classes} "
+            f"outputs; give the last layer {int(labels.max()) + 1} outputs"
         )
     predicted = z.argmax(1)
     confusion = np.zeros((classes, classes), dtype=np.int64)

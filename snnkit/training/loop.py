@@ -43,8 +43,8 @@ class FitResult:
 
     Attributes:
         history: one `Epoch` per epoch, in order.
-        best_epoch: the epoch whose weights the network now holds: highest validation accuracy, ties to the lower
-            validation loss; without a validation set the last one.
+        best_epoch: the epoch whose weights the network now holds: highest validation accuracy, ties to the
+            lower validation loss; without a validation set the last one.
         best_accuracy: validation accuracy of that epoch, None without a validation set.
         seconds: wall time.
         weights: the safetensors file, None when nothing was written.
@@ -99,12 +99,13 @@ def fit(
 ) -> FitResult:
     """Train `net` in place with AdamW and leave it in evaluation mode with its best weights.
 
-    The learning rate rises linearly over the first `warmup` share of all steps and then falls along a half cosine:
-    lr_k = lr · ½(1 + cos(π k/K)). Weight decay spares vectors and scalars (biases, norms, time constants).
+    The learning rate rises linearly over the first `warmup` share of all steps and then falls along a half
+    cosine: lr_k = lr · ½(1 + cos(π k/K)). Weight decay spares vectors and scalars (biases, norms, time
+    constants).
 
-    The same seed gives the same result on the same machine and number of threads (torch's sums depend on both): the
-    seed covers dropout and loaders that shuffle with torch's global generator; the first weights are the caller's, so
-    build the net from a seed too. The global generator is put back afterwards.
+    The same seed gives the same result on the same machine and number of threads (torch's sums depend on
+    both): the seed covers dropout and loaders that shuffle with torch's global generator; the first weights
+    are the caller's, so build the net from a seed too. The global generator is put back afterwards.
 
     Args:
         net: the network; training runs on the device its parameters are on.
@@ -118,15 +119,16 @@ def fit(
         clip: largest gradient norm; None for no clipping.
         rates: bounds on the firing rates of all spiking layers, see `RateBounds`; None for no bounds.
         seed: see above.
-        out: folder for weights.safetensors, weights.json and history.csv, kept up to date after each epoch. None
-            writes nothing at all.
-        patience: stop after this many epochs without a better validation accuracy or, at equal accuracy, loss.
+        out: folder for weights.safetensors, weights.json and history.csv, kept up to date after each epoch.
+            None writes nothing at all.
+        patience: stop after this many epochs without a better validation accuracy or, at equal accuracy,
+            loss.
         progress: show a progress bar on stderr.
         label: words before the bar.
 
     Raises:
-        UserError: Lightning is not installed, `out` cannot be written, an argument makes no sense, or the loss became
-            NaN or infinite (with what to try).
+        UserError: Lightning is not installed, `out` cannot be written, an argument makes no sense, or the
+            loss became NaN or infinite (with what to try).
     """
     _check(net, train, val, epochs, lr, warmup, patience)
     run = _lightning_run()

@@ -1,4 +1,4 @@
-"""Losses and class scores for spiking outputs: from a sequence T B C to one number per class, and to one loss."""
+"""Losses and class scores for spiking outputs: from a sequence T B C to one number per class and one loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def rate_scores(spikes: Float[Tensor, "T B C"]) -> Float[Tensor, "B C"]:
 
 
 def membrane_scores(v: Float[Tensor, "T B C"], *, reduce: Reduce = "mean") -> Float[Tensor, "B C"]:
-    """One score per class from the membrane potentials of a readout: their mean, maximum or last value over time."""
+    """One score per class from a readout's membrane potentials: mean, maximum or last value over time."""
     v = _sequence(v, "membrane_scores")
     if reduce == "mean":
         return v.mean(0)
@@ -47,8 +47,9 @@ def rate_cross_entropy(
 
         z[b, c] = scale · (1/T) Σ_t s[t, b, c]        loss = -(1/B) Σ_b log softmax(z[b])[target_b]
 
-    Rates lie in 0..1 spikes per step, so without a scale the softmax could never become certain: with C classes the
-    loss cannot fall below log(1 + (C-1)·exp(-scale)), which is 1.46 for scale 1 and 4e-4 for scale 10 (C = 10).
+    Rates lie in 0..1 spikes per step, so without a scale the softmax could never become certain: with C
+    classes the loss cannot fall below log(1 + (C-1)·exp(-scale)), which is 1.46 for scale 1 and 4e-4 for
+    scale 10 (C = 10).
 
     Args:
         spikes: output spikes, T B C.

@@ -1,4 +1,4 @@
-"""Keeping firing rates within bounds while training: fewer spikes cost less energy, and silent neurons learn nothing."""
+"""Keeping firing rates within bounds while training: fewer spikes cost less, silent neurons learn nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def rate_penalty(spikes: Float[Tensor, "T B *N"], *, low: float = 0.0, high: flo
 
         r[n] = (1/TB) Σ_tb s[t, b, n]        penalty = mean_n ( max(0, low - r[n])² + max(0, r[n] - high)² )
 
-    `low` wakes neurons that never fire (their surrogate gradient is small), `high` saves spikes and so energy.
+    `low` wakes neurons that never fire (their surrogate gradient is small), `high` saves spikes and so
+    energy.
     """
     rate = spikes.mean((0, 1))
     return ((low - rate).clamp(min=0) ** 2 + (rate - high).clamp(min=0) ** 2).mean()

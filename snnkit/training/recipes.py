@@ -1,8 +1,9 @@
 """Complete trainings with known results: what the command line and the demo run.
 
-A recipe is plain hyper-parameters. Its networks are made of Conv2d (stride instead of pooling), Linear, batch norm that
-folds away, and LIF neurons with reset to zero, spiking outputs included, so that they fit integer chips. They were chosen
-on a validation part of the training set; the test set is read once, by `train_recipe`, after training.
+A recipe is plain hyper-parameters. Its networks are made of Conv2d (stride instead of pooling), Linear, batch
+norm that folds away, and LIF neurons with reset to zero, spiking outputs included, so that they fit integer
+chips. They were chosen on a validation part of the training set; the test set is read once, by
+`train_recipe`, after training.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Recipe:
         shift: training samples move by up to this many pixels each way.
         epochs, batch_size, lr, weight_decay: of the optimisation, see `fit`.
         scale: of `rate_cross_entropy`.
-        validation: share of the training set held out to watch the training and choose the best epoch; 0 trains on all
-            of it and keeps the last epoch.
+        validation: share of the training set held out to watch the training and choose the best epoch; 0
+            trains on all of it and keeps the last epoch.
     """
 
     name: str
@@ -134,7 +135,7 @@ class Trained:
 
 
 def recipe(name: str, **changes: Any) -> Recipe:
-    """A recipe by name, with some hyper-parameters changed (None changes nothing): `recipe("digits", epochs=5)`."""
+    """A recipe by name, some hyper-parameters changed (None changes nothing): `recipe("digits", epochs=5)`."""
     if name not in RECIPES:
         raise UserError(f"there is no recipe {name!r}; {nearest(name, RECIPES)}")
     known = Recipe.__dataclass_fields__
@@ -179,7 +180,7 @@ def _neuron(recipe: Recipe) -> LIF:
 
 
 def train_loaders(recipe: Recipe, *, seed: int = 0, root: str | Path | None = None) -> tuple[Any, Any]:
-    """Loaders (train, validation) from the training set only; validation is None if the recipe holds nothing out."""
+    """Loaders (train, validation) from the training set only; validation is None if none is held out."""
     data, held_out = load(recipe.dataset, "train", root=root), None
     if recipe.validation:
         data, held_out = data.split(recipe.validation, seed=seed)
@@ -247,7 +248,8 @@ def train_recipe(
     Args:
         name: "digits" or "nmnist".
         seeds: each seed covers weights, order, augmentation and dropout.
-        out: folder; seed s goes to out/seed<s> (weights.safetensors, weights.json, history.csv). None writes nothing.
+        out: folder; seed s goes to out/seed<s> (weights.safetensors, weights.json, history.csv). None writes
+            nothing.
         root: where the data set's files are; see `snnkit.datasets.load`.
         progress: progress bars on stderr.
         on_trained: called with every `Trained` as soon as it is there, to keep or export the network.
@@ -256,7 +258,8 @@ def train_recipe(
     Returns a dict that JSON can hold:
         recipe: all hyper-parameters
         seeds: the seeds, in order
-        accuracy: test accuracies, in order of the seeds; mean, std (of a sample, 0 for one seed), min, max of them
+        accuracy: test accuracies, in order of the seeds; mean, std (of a sample, 0 for one seed), min, max of
+            them
         runs: per seed `Trained.to_dict()`: test accuracy, confusion, output rates, training history
         test_samples, parameters, seconds
     """

@@ -158,6 +158,7 @@ def test_parameters_follow_the_module_and_keep_their_precision():
     }
     assert cell.half().tau.dtype is torch.float64 and cell.threshold.dtype is torch.float16
     assert cell.to("meta").tau.device.type == "meta"
+    assert cell.to_empty(device="cpu").tau.shape == (2,)
     cell = lif(learn="tau")
     assert cell.tau.item() == pytest.approx(20 * MS) and cell.log_tau.requires_grad
     assert lif().tau.item() == 20 * MS and lif().dt == MS and lif().reset == "subtract"
@@ -181,6 +182,22 @@ def test_changing_an_option_changes_both_paths():
         assert torch.equal(cell(x), expected)
     with pytest.raises(ValueError, match="did you mean 'zero'"):
         cell.reset = "zer"
+    assert cell.reset == "zero" and torch.equal(cell(x), expected)
+    with pytest.raises(TypeError, match="needs a surrogate"):
+        cell.surrogate = 3
+    assert torch.equal(cell(x), expected)
+
+
+def test_a_neuron_derived_from_another_has_the_state_of_its_own_equation():
+    class Integrator(LIF):
+        @neuron("x", v=0.0, count=0.0)
+        def equation(x, v, count, *, decay, theta, fire):
+            u = decay * v + x
+            s, r = fire(u - theta)
+            return s, u - r, count + s
+
+    spikes, state = Integrator(tau=20 * MS, dt=MS).scan(torch.rand(40, 2, 3))
+    assert state._fields == ("v", "count") and torch.equal(state.count, spikes.sum(0))
 
 
 def test_repr_tells_what_it_is():

@@ -46,7 +46,7 @@ class Neuron(nn.Module):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "equation" in cls.__dict__ and not hasattr(cls, "State"):
+        if "equation" in cls.__dict__ and "State" not in cls.__dict__:
             cls.State = namedtuple(f"{cls.__name__}State", cls.equation.states)  # type: ignore[misc]
 
     def __init__(
@@ -95,9 +95,15 @@ class Neuron(nn.Module):
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
+        bound = name in DEFINING and "_key" in self.__dict__
+        before: Any = getattr(self, name) if bound else None
         super().__setattr__(name, value)
-        if name in DEFINING and "_key" in self.__dict__:
-            self._bind()
+        if bound:
+            try:
+                self._bind()
+            except (TypeError, ValueError):
+                super().__setattr__(name, before)
+                raise
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
@@ -162,7 +168,9 @@ class Neuron(nn.Module):
         super()._apply(fn, recurse)
         for name, buffer in exact.items():
             device = fn(torch.empty(0, dtype=torch.float32, device=buffer.device)).device
-            self._buffers[name] = buffer.float().to(device) if device.type == "mps" else buffer.to(device)
+            if buffer.is_meta or device.type == "mps":  # nothing to keep; no double precision
+                buffer = fn(buffer.float())
+            self._buffers[name] = buffer.to(device)
         return self
 
     # The three verbs ------------------------------------------------------------------------------------------

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,27 +13,10 @@ import typer
 
 from snnkit.cli.chipside import estimates
 from snnkit.cli.common import Json, Seed, emit, screen
+from snnkit.cli.findings import TARGET, Findings, summary
 from snnkit.cli.output import output_folder
 from snnkit.cli.train import run_training
 from snnkit.files import write_text
-
-TARGET = "loihi"
-
-
-@dataclass
-class Findings:
-    """What the stages found, for the report and the summary."""
-
-    quick: bool
-    training: dict[str, Any] = field(default_factory=dict)
-    conversion: dict[str, Any] = field(default_factory=dict)
-    activity: Any = None
-    reports: dict[str, Any] = field(default_factory=dict)
-    deployment: Any = None
-    recording: dict[str, Any] = field(default_factory=dict)
-    rasters: dict[str, Any] = field(default_factory=dict)
-    dt: float = 0.0
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def demo(
@@ -55,9 +36,9 @@ def demo(
     start = time.perf_counter()
     with output_folder(out) as folder:
         found = run(folder, seed=seed, quick=quick)
-        from snnkit.cli.demo_report import page
+        with stage("report", "Report", found):
+            from snnkit.cli.demo_report import page  # matplotlib takes a second to import
 
-        with stage("Report", found):
             write_text(folder / "report.html", page(found).html())
         result = summary(found, seed, time.perf_counter() - start)
         emit(result, as_json=as_json, out=folder / "summary.json")
@@ -74,53 +55,46 @@ def run(folder: Path, *, seed: int, quick: bool) -> Findings:
     """All stages in order, with their files in `folder`."""
     import snnkit
     from snnkit import datasets, hardware
+    from snnkit.threads import one_thread
     from snnkit.training.recipes import recipe, test_loader
 
     found = Findings(quick)
-    with stage("Data: 1 797 real digits seen by a simulated event camera", found):
+    with stage("data", "Data: 1 797 real digits seen by a simulated event camera", found):
         test = datasets.load("digits", split="test")
         found.dt = recipe("digits").dt
         found.recording = _recording(test, found.dt)
-    with stage("Training with surrogate gradients", found):
+    with stage("training", "Training with surrogate gradients", found):
         changes: dict[str, Any] = {"epochs": 2} if quick else {}
         seeds = range(seed, seed + (1 if quick else 3))
         found.training, trained = run_training(
             "digits", seeds, folder / "training", folder / "network.nir", **changes
         )
         net = trained.net.eval()
-    with stage("Conversion of a CNN to spikes", found):
+    with stage("conversion", "Conversion of a CNN to spikes", found):
         found.conversion = _conversion(seed, quick)
-    with stage("Energy on chips, from test samples", found):
-        events, labels = next(iter(test_loader_of(recipe("digits"), test_loader, 32 if quick else None)))
+    with stage("energy", "Energy on chips, from test samples", found), one_thread():
+        whole = replace(recipe("digits"), batch_size=len(test))
+        events, labels = next(iter(test_loader(whole, limit=32 if quick else None)))
         with snnkit.trace(net) as found.activity:
             net(events)
         found.rasters = _rasters(net, events)
         graph = snnkit.to_nir(net, input_shape=test.shape)
         found.reports = estimates(graph, found.activity, None)
-    with stage("Deployment: integers for Loihi, checked against the float network", found):
+    with stage("deployment", "Deployment: integers for Loihi, checked against the float network", found):
         found.deployment = hardware.deploy(graph, TARGET, folder / TARGET, vectors=events, labels=labels)
     return found
 
 
-def test_loader_of(chosen: Any, loader: Callable[..., Any], limit: int | None) -> Any:
-    """The test set (or its first `limit` samples) as one batch."""
-    from dataclasses import replace
-
-    return loader(replace(chosen, batch_size=1_000_000), limit=limit)
-
-
 @contextmanager
-def stage(title: str, found: Findings) -> Any:
+def stage(name: str, title: str, found: Findings) -> Iterator[None]:
     """Say what is going on, and how long it took."""
     start = time.perf_counter()
     screen.print(f"[bold]{title}[/bold]")
     yield
-    found.seconds[title.split(":")[0].split(" ")[0].rstrip(",").lower()] = time.perf_counter() - start
+    found.seconds[name] = time.perf_counter() - start
 
 
 def _conversion(seed: int, quick: bool) -> dict[str, Any]:
-    from dataclasses import replace
-
     from rich.progress import Progress
 
     from snnkit.conversion.digits import AnnRecipe, digits_conversion
@@ -161,70 +135,3 @@ def _rasters(net: Any, events: Any) -> dict[str, Any]:
             if hasattr(layer, "initial_state"):
                 found[f"{name} {type(layer).__name__}"] = x.flatten(2)[:, 0].numpy()
     return found
-
-
-def summary(found: Findings, seed: int, seconds: float) -> dict[str, Any]:
-    """The figures that matter, for programs."""
-    import snnkit
-
-    training, deployment = found.training, found.deployment
-    return {
-        "snnkit": snnkit.__version__,
-        "seed": seed,
-        "quick": found.quick,
-        "seconds": {**found.seconds, "all": seconds},
-        "peak_memory_gb": _peak_memory_gb(),
-        "digits": {
-            **{
-                key: training[key]
-                for key in ("seeds", "accuracy", "mean", "std", "test_samples", "parameters")
-            },
-            "training_seconds": training["seconds"],
-        },
-        "conversion": {name: _curve(method) for name, method in found.conversion["methods"].items()},
-        "energy": {
-            "samples": found.activity.samples,
-            "spikes": found.activity.total("spikes"),
-            "synops": found.activity.total("synops"),
-            "chips": {name: _energy(report) for name, report in found.reports.items()},
-        },
-        "deployment": {
-            "target": TARGET,
-            "float_accuracy": deployment.float_accuracy,
-            "integer_accuracy": deployment.integer_accuracy,
-            "agreement": deployment.agreement,
-            "layers": deployment.report["layers"],
-        },
-    }
-
-
-def _curve(method: dict[str, Any], longest: int = 16) -> dict[str, Any]:
-    """Accuracy against T, and the first T up to `longest` with the smallest gap to the ANN."""
-    gaps = {t: gap for t, gap in zip(method["timesteps"], method["gap"], strict=True) if t <= longest}
-    best = min(gaps, key=lambda t: (max(gaps[t], 0.0), t))  # better than the ANN is no gap
-    return {
-        "ann": method["ann"],
-        "timesteps": method["timesteps"],
-        "snn": method["snn"],
-        "gap": method["gap"],
-        "best_timesteps": best,
-        "best_gap": gaps[best],
-    }
-
-
-def _energy(report: Any) -> dict[str, Any]:
-    return {
-        "energy_j": report.energy_j,
-        "low_j": report.low_j,
-        "high_j": report.high_j,
-        "neural_dynamic_j": report.neural_dynamic.value,
-        "system_dynamic_j": report.system_dynamic.value,
-        "static_j": report.static.value,
-        "latency_s": report.latency_s,
-        "ann_energy_j": report.ann_energy_j,
-    }
-
-
-def _peak_memory_gb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -10,7 +10,7 @@ from snnkit.cli.common import si
 from snnkit.cli.report import Report
 
 if TYPE_CHECKING:
-    from snnkit.cli.demo import Findings
+    from snnkit.cli.findings import Findings
 
 
 def page(found: Findings) -> Report:

@@ -32,7 +32,7 @@ $(VENV)/.dev: $(VENV)/.run
 
 $(VENV)/.peers: $(VENV)/.run
 	$(PIP) --editable ".[peers]"
-	$(PIP) --no-deps spikingjelly norse
+	$(PIP) --no-deps spikingjelly norse nirtorch
 	@touch $@
 
 demo: $(VENV)/.run

@@ -11,7 +11,16 @@ __version__ = "0.1.0"
 
 _CONTENTS = {
     "snnkit.events": ["EventTensor"],
-    "snnkit.neurons": ["IF", "LIF", "CubaLIF", "AdaptiveLIF", "LeakyIntegrator"],
+    "snnkit.neurons": [
+        "IF",
+        "LIF",
+        "CubaLIF",
+        "AdaptiveLIF",
+        "LeakyIntegrator",
+        "Neuron",
+        "neuron",
+        "use_reference",
+    ],
     "snnkit.layers": [
         "Linear",
         "Conv2d",
@@ -57,7 +66,17 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         Stream,
         SumPool2d,
     )
-    from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, surrogate
+    from snnkit.neurons import (
+        IF,
+        LIF,
+        AdaptiveLIF,
+        CubaLIF,
+        LeakyIntegrator,
+        Neuron,
+        neuron,
+        surrogate,
+        use_reference,
+    )
     from snnkit.training import evaluate, fit, losses
 
 

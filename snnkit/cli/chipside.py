@@ -77,27 +77,55 @@ def energy(
     emit(result, as_json=as_json, out=out)
     if as_json:
         return
-    rows = [energy_row(report) for report in reports.values()]
+    rows = [energy_row(report, graph) for report in reports.values()]
     show_table(f"One inference, mean of {activity.samples} test samples of {data}", ENERGY_COLUMNS, rows)
+    print(ENERGY_NOTE)
     for name in chip or []:
         print(reports[name].table())
 
 
-ENERGY_COLUMNS = ["chip", "energy", "interval", "neural dynamic", "system", "static", "latency", "equal ANN"]
+ENERGY_COLUMNS = [
+    "chip",
+    "fits",
+    "energy",
+    "interval",
+    "neural dynamic",
+    "system",
+    "static",
+    "latency",
+    "equal ANN",
+]
+ENERGY_NOTE = (
+    "fits: cores the network takes on one chip, or no; a dash where limits, an interval, or a part of the energy, are not published "
+    "or not modelled."
+)
 
 
-def energy_row(report: Any) -> list[str]:
+def energy_row(report: Any, graph: Any) -> list[str]:
     """One line of the table of chips."""
+    low, high = si(report.low_j, "J"), si(report.high_j, "J")
+    parts = [report.neural_dynamic.value, report.system_dynamic.value, report.static.value]
     return [
         report.chip,
+        fits(graph, report.chip),
         si(report.energy_j, "J"),
-        f"{si(report.low_j, 'J')} … {si(report.high_j, 'J')}",
-        si(report.neural_dynamic.value, "J"),
-        si(report.system_dynamic.value, "J"),
-        si(report.static.value, "J"),
+        f"{low} … {high}" if low != high else "–",
+        *(si(joules or None, "J") for joules in parts),
         si(report.latency_s, "s"),
         si(report.ann_energy_j, "J"),
     ]
+
+
+def fits(graph: Any, chip: str) -> str:
+    """How many cores of a chip the network takes, "no" if it has too few, a dash where placement has no rules."""
+    from snnkit import hardware
+
+    try:
+        return str(hardware.place(graph, chip).n_cores)
+    except hardware.DoesNotFit:
+        return "no"
+    except UserError:
+        return "–"
 
 
 def estimates(

@@ -78,7 +78,7 @@ def run(folder: Path, *, seed: int, quick: bool) -> Findings:
         with snnkit.trace(net) as found.activity:
             net(events)
         found.rasters = _rasters(net, events)
-        graph = snnkit.to_nir(net, input_shape=test.shape)
+        found.graph = graph = snnkit.to_nir(net, input_shape=test.shape)
         found.reports = estimates(graph, found.activity, None)
     with stage("deployment", "Deployment: integers for Loihi, checked against the float network", found):
         found.deployment = hardware.deploy(graph, TARGET, folder / TARGET, vectors=events, labels=labels)

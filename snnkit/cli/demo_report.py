@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from snnkit.cli import figures
-from snnkit.cli.chipside import ENERGY_COLUMNS, energy_row
+from snnkit.cli.chipside import ENERGY_COLUMNS, ENERGY_NOTE, energy_row
 from snnkit.cli.common import si
 from snnkit.cli.report import Report
 
@@ -118,7 +118,8 @@ def _energy(report: Report, found: Findings) -> None:
         for chip, r in found.reports.items()
     }
     report.figure(figures.energy_by_layer(layers), "Neural dynamic energy by layer.")
-    report.table(ENERGY_COLUMNS, [energy_row(r) for r in found.reports.values()])
+    report.table(ENERGY_COLUMNS, [energy_row(r, found.graph) for r in found.reports.values()])
+    report.text(ENERGY_NOTE[0].upper() + ENERGY_NOTE[1:])
     columns = [
         "layer",
         "neurons",

@@ -55,7 +55,7 @@ def recording(image: np.ndarray, frames: np.ndarray, rate: np.ndarray, dt: float
         axes[4].step(time, rate[:, 1], color="#b2182b", where="post", label="ON")
         axes[4].step(time, rate[:, 0], color="#2166ac", where="post", label="OFF")
         axes[4].set(xlabel="time [ms]", ylabel="events per step", ylim=(0, None))
-        axes[4].legend()
+        axes[4].legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     return figure
 
 

@@ -18,6 +18,7 @@ class Findings:
     training: dict[str, Any] = field(default_factory=dict)
     conversion: dict[str, Any] = field(default_factory=dict)
     activity: Any = None
+    graph: Any = None
     reports: dict[str, Any] = field(default_factory=dict)
     deployment: Any = None
     recording: dict[str, Any] = field(default_factory=dict)

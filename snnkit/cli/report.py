@@ -19,7 +19,7 @@ p.lead { color: var(--soft); margin-top: 0; }
 .card b { display: block; font-size: 1.35rem; color: var(--accent); } .card span { color: var(--soft); font-size: .86rem; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; } figcaption { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .9rem; margin: .8rem 0; }
-th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; }
+th, td { text-align: right; padding: .25rem .8rem; border-bottom: 1px solid var(--line); } th:first-child, td:first-child { text-align: left; } td { white-space: nowrap; }
 details { margin: .6rem 0; } summary { cursor: pointer; color: var(--accent); } li { margin: .15rem 0; } code { font-size: .9em; }
 """
 

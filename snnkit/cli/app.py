@@ -36,7 +36,7 @@ def run(arguments: list[str]) -> int:
         code = typer.main.get_command(app).main(args=arguments, prog_name="snnkit", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
-        return _say("interrupted; nothing was written", 130)
+        return _say("interrupted", 130)
     except Exception as error:
         if os.environ.get("SNNKIT_DEBUG"):
             raise

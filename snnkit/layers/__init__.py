@@ -1,6 +1,7 @@
 """Layers over sequences `T B *N` and event tensors: synapses, pooling, normalisation, and how they are put together."""
 
 from snnkit.layers.base import Stateless
+from snnkit.layers.checkpointing import checkpoint, checkpointed_scan
 from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
 from snnkit.layers.linear import Linear
 from snnkit.layers.sequential import Sequential, Stream
@@ -17,5 +18,7 @@ __all__ = [
     "BatchNorm",
     "Sequential",
     "Stream",
+    "checkpoint",
+    "checkpointed_scan",
     "Stateless",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnkit.errors import UserError
 from snnkit.layers import AvgPool2d, Conv2d, Flatten, Linear, Sequential, SumPool2d
-from snnkit.neurons import IF, LIF, CubaLIF, LeakyIntegrator, Neuron, surrogate
+from snnkit.neurons import IF, LIF, CubaLIF, Decay, LeakyIntegrator, Neuron, surrogate
 
 NEURONS = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF, "LeakyIntegrator": LeakyIntegrator}
 SURROGATES = {"ATan": surrogate.ATan, "FastSigmoid": surrogate.FastSigmoid, "Triangle": surrogate.Triangle}
@@ -183,8 +183,12 @@ def _exact(name: str, node: Any, meta: dict[str, Any], dt: float | None) -> Neur
     for key, decay in {"tau": "decay", "tau_mem": "decay", "tau_syn": "decay_syn"}.items():
         if key in meta:
             settings[key] = _value(meta[key])
+            if own is not None and np.min(meta[key]) <= own:  # as a factor per step, any is allowed
+                settings[key] = Decay(_value(meta[decay]))
         elif decay in meta and hasattr(kind, key) and (key != "tau" or kind is not CubaLIF):
             settings[key] = _value(-settings["dt"] / np.log(meta[decay]))
+    if "solver" in meta:
+        settings["solver"] = str(meta["solver"])
     if "scale_input" in meta:
         settings["scale_input"] = bool(meta["scale_input"])
     if kind is not LeakyIntegrator:

@@ -7,8 +7,8 @@ fields of a node are therefore what another library turns into our step by Euler
     IF:       r = 1/dt                           CubaLIF: the same for both constants, w_in = τ_syn/dt
 
 and the metadata hold what snnkit needs to run the very same network again: `snnkit_kind`, `dt` [s], `reset` ("subtract",
-"zero", "none"), `compare` (">=" or ">"), `decay` and `decay_syn` (exact factor per step), `initial_v`, `scale_input`, the
-time constants, and the settings of training (`surrogate`, `detach_reset`, `learn`).
+"zero", "none"), `compare` (">=" or ">"), `decay` and `decay_syn` (exact factor per step), `initial_v`, `scale_input`, `solver`
+(where it is not "exact"), the time constants, and the settings of training (`surrogate`, `detach_reset`, `learn`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from snnkit.activity import layer_names
 from snnkit.errors import UserError
 from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, SumPool2d
 from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron
+from snnkit.neurons.membrane import Membrane
 
 Shape = tuple[int, ...]
 TIME_CONSTANTS = {LIF: ("tau",), LeakyIntegrator: ("tau",), CubaLIF: ("tau_syn", "tau_mem"), IF: ()}
@@ -110,6 +111,10 @@ def _chain(net: nn.Module) -> list[Layer]:
             )
         elif not isinstance(module, KNOWN):
             problems.append(f"{name} is a {type(module).__name__}")
+        elif isinstance(module, Membrane) and (untold := _untold(module)):
+            problems.append(
+                f"{name} is a {type(module).__name__} with {untold}, which a NIR file of snnkit does not carry"
+            )
         layers.append(Layer(name, module, getattr(module, "weight", None), getattr(module, "bias", None)))
     if problems:
         raise UserError(
@@ -120,6 +125,18 @@ def _chain(net: nn.Module) -> list[Layer]:
 
 
 KNOWN = (nn.Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, BatchNorm, IF, LIF, CubaLIF, LeakyIntegrator)
+
+
+def _untold(m: Membrane) -> str:
+    """The option of a membrane that the readers of our NIR nodes, chips among them, would miss; empty if none."""
+    options = {
+        f"reset_timing={m.reset_timing!r}": m.reset_timing != "same",
+        "a v_leak other than 0": m.leaks,
+        'reset="value"': m.targets,
+        f"order={getattr(m, 'order', '')!r}": getattr(m, "order", "synapse_first") != "synapse_first",
+        f"scale_input={m.scale_input!r}": isinstance(m.scale_input, str),
+    }
+    return next((said for said, used in options.items() if used), "")
 
 
 def _fold(layers: list[Layer]) -> list[Layer]:
@@ -256,16 +273,16 @@ def _metadata(m: Neuron) -> dict[str, Any]:
     if m.dt is not None:
         meta["dt"] = m.dt
     meta["initial_v"] = _plain(m.initial_v)
-    constants = m.constants()
-    for key in ("decay", "decay_syn"):
-        if key in constants:
-            meta[key] = _plain(constants[key])
     for key in TIME_CONSTANTS[type(m)]:
-        meta[key] = _plain(getattr(m, key))
+        tau = getattr(m, key)
+        meta["decay_syn" if key == "tau_syn" else "decay"] = _plain(m.decay(tau))
+        meta[key] = _plain(tau)
         if f"log_{key}" in dict(m.named_parameters(recurse=False)):
             meta[f"log_{key}"] = _learned(getattr(m, f"log_{key}"))
-    if hasattr(m, "scale_input"):
+    if not isinstance(m, IF):
         meta["scale_input"] = m.scale_input
+    if m.solver != "exact":
+        meta["solver"] = m.solver
     if isinstance(m, LeakyIntegrator):
         return meta | {"learn": ",".join(m._learn)}
     return meta | {

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from snnkit.neurons import equations
-from snnkit.neurons.base import Neuron, Value
+from snnkit.neurons.base import Neuron, Time, Value
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -52,8 +52,8 @@ class AdaptiveLIF(Neuron):
     def __init__(
         self,
         *,
-        tau: Value,
-        tau_adapt: Value,
+        tau: Time,
+        tau_adapt: Time,
         dt: float,
         threshold: Value = 1.0,
         beta: Value = 1.8,

@@ -19,7 +19,28 @@ from snnkit.neurons.adjoint import define
 from snnkit.neurons.equations import RESETS, Equation
 from snnkit.neurons.surrogate import ATan, Surrogate
 
+
+class Decay:
+    """A time constant given by what is left of a membrane after one step: `LIF(tau=Decay(0.9), dt=1e-3)`.
+
+    τ = -dt/ln(decay), or dt/(1 - decay) under Euler's rule. Any factor 0 < decay < 1 will do, also one so small
+    that τ < dt, which a time constant in seconds may not be, as that is nearly always a mistaken unit.
+
+    Args:
+        per_step: the factor, a number or a tensor that broadcasts to `*N`.
+    """
+
+    def __init__(self, per_step: float | Tensor | Sequence[float]):
+        self.per_step = torch.as_tensor(per_step, dtype=torch.float64).detach().clone()
+        if not bool(((self.per_step > 0) & (self.per_step < 1)).all()):
+            raise UserError(f"a decay per step lies between 0 and 1, got {per_step!r}; IF has no decay")
+
+    def __repr__(self) -> str:
+        return f"Decay({self.per_step.tolist()!r})"
+
+
 Value = float | Tensor | Sequence[float]
+Time = Value | Decay
 COMPARES = (">=", ">")
 DEFINING = ("equation", "reset", "surrogate", "detach_reset", "compare")  # attributes that choose the kernels
 
@@ -41,6 +62,8 @@ class Neuron(nn.Module):
     """
 
     equation: ClassVar[Equation]
+    solver: str = "exact"  # how time constants become factors per step: "exact", or by a rule of Euler's
+    resets: ClassVar[tuple[str, ...]] = tuple(RESETS)
     State: ClassVar[Callable[..., tuple[Tensor, ...]]]
     learnable: ClassVar[tuple[str, ...]] = ()
 
@@ -63,7 +86,7 @@ class Neuron(nn.Module):
         name = type(self).__name__
         if dt is not None and not (isinstance(dt, Real) and 0 < float(dt) < math.inf):
             raise UserError(f"{name} needs a positive dt in seconds, got {dt!r}")
-        self.dt = None if dt is None else float(dt)
+        self.dt: float | None = None if dt is None else float(dt)
         self.reset = reset
         self.surrogate = surrogate
         self.detach_reset = bool(detach_reset)
@@ -77,8 +100,8 @@ class Neuron(nn.Module):
     def _bind(self) -> None:
         """Make the kernels know this neuron; done again when what defines it changes."""
         name = type(self).__name__
-        if self.reset not in RESETS:
-            raise UserError(f"{name}: unknown reset {self.reset!r}; {nearest(str(self.reset), RESETS)}")
+        if self.reset not in self.resets:
+            raise UserError(f"{name}: unknown reset {self.reset!r}; {nearest(str(self.reset), self.resets)}")
         if self.compare not in COMPARES:
             raise UserError(f'{name}: compare is ">=" or ">", got {self.compare!r}')
         if not isinstance(self.surrogate, Surrogate):
@@ -86,13 +109,20 @@ class Neuron(nn.Module):
                 f"{name} needs a surrogate such as surrogate.ATan(alpha=2.0), got {self.surrogate!r}"
             )
         self._hyper = self.surrogate.hyper
+        form = self.form()
+        if form is not self.equation:
+            self.__dict__["equation"] = form
         self._key = define(
             self.equation,
             type(self.surrogate),
-            reset=self.reset,
+            reset=self._reset_word(),
             strict=self.compare == ">",
             detached=self.detach_reset,
         )
+
+    def _reset_word(self) -> str:
+        """The reset handed in to the equation; one that resets in other ways names none."""
+        return self.reset if self.reset in RESETS else "none"
 
     def __setattr__(self, name: str, value: Any) -> None:
         bound = name in DEFINING and "_key" in self.__dict__
@@ -111,6 +141,10 @@ class Neuron(nn.Module):
 
     # What a model declares ------------------------------------------------------------------------------------
 
+    def form(self) -> Equation:
+        """The equation of this neuron; a model whose options choose among several overrides it."""
+        return self.equation
+
     def constants(self) -> dict[str, Tensor]:
         """The equation's constants, each broadcastable to `*N`, derived from the parameters by torch."""
         raise NotImplementedError
@@ -127,14 +161,18 @@ class Neuron(nn.Module):
         else:
             self.register_buffer(name, tensor)
 
-    def add_time_constant(self, name: str, value: Value) -> None:
+    def add_time_constant(self, name: str, value: Time) -> None:
         """Hold a time constant [s], learned by its logarithm so that it stays positive; read it by `time_constant`."""
-        tensor = self._as_tensor(name, value)
         label = type(self).__name__
         if self.dt is None:
             raise UserError(f"{label} needs dt, the time between input samples in seconds, such as dt=1e-3")
+        if isinstance(value, Decay):
+            factor = value.per_step
+            tensor = -self.dt / factor.log() if self.solver == "exact" else self.dt / (1.0 - factor)
+        else:
+            tensor = self._as_tensor(name, value)
         low = float(tensor.min()) if tensor.numel() else math.inf
-        if not self.dt < low:
+        if not self.dt < low and not isinstance(value, Decay):
             raise UserError(
                 f"{label} needs 0 < dt < {name}, both in seconds; got dt={self.dt:g} and {name}={low:g}. "
                 f"A dt of {self.dt:g} milliseconds is dt={self.dt:g}e-3"
@@ -151,8 +189,16 @@ class Neuron(nn.Module):
         return getattr(self, f"fixed_{name}")
 
     def decay(self, tau: Tensor) -> Tensor:
-        """Exact decay of one step, exp(-dt/τ)."""
-        return torch.exp(-self.dt / tau)  # type: ignore[operator]
+        """What is left after one step: exp(-dt/τ), or 1 - dt/τ under Euler's rule."""
+        dt: Any = self.dt  # a number wherever there is a time constant
+        return torch.exp(-dt / tau) if self.solver == "exact" else 1.0 - dt / tau
+
+    def per_step(self, tau: Tensor) -> Tensor:
+        """The constant by which the form of this solver leaks (see `forms.leak`): exp(-dt/τ), dt/τ or τ/dt."""
+        dt: Any = self.dt
+        if self.solver == "exact":
+            return self.decay(tau)
+        return dt / tau if self.solver == "euler" else tau / dt
 
     def _as_tensor(self, name: str, value: Value) -> Tensor:
         tensor = torch.as_tensor(value, dtype=torch.float64).detach().clone()
@@ -191,7 +237,7 @@ class Neuron(nn.Module):
             outputs, states = self._fused(inputs, states, constants)
         else:
             outputs, states = reference.scan(
-                self.equation, inputs, states, constants, fire=self._fire(), reset=self.reset
+                self.equation, inputs, states, constants, fire=self._fire(), reset=self._reset_word()
             )
         return self._pack(outputs), self.State(*states)
 
@@ -201,7 +247,7 @@ class Neuron(nn.Module):
         states = self._states(inputs, inputs[0].shape, state)
         constants = self._constants(inputs[0], inputs[0].shape[1:])
         outputs, states = reference.step(
-            self.equation, inputs, states, constants, fire=self._fire(), reset=self.reset
+            self.equation, inputs, states, constants, fire=self._fire(), reset=self._reset_word()
         )
         return self._pack(outputs), self.State(*states)
 

@@ -7,8 +7,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from snnkit.neurons import equations
-from snnkit.neurons.base import Neuron, Value
+from snnkit.errors import UserError, nearest
+from snnkit.neurons import equations, forms
+from snnkit.neurons.base import Time, Value
+from snnkit.neurons.equations import Equation
+from snnkit.neurons.membrane import Membrane
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -17,20 +20,27 @@ class CubaLIFState(NamedTuple):
     v: Tensor  # membrane potential [B, *N], in the unit of the threshold
 
 
-class CubaLIF(Neuron):
+class CubaLIF(Membrane):
     """Current-based leaky integrate-and-fire: an exponential synapse before the membrane (Gerstner et al. 2014).
 
         i = α·i + x        u = β·v + i        α = exp(-dt/τ_syn), β = exp(-dt/τ_mem)        s = [u >= θ]
 
     The membrane sees the new current. A unit pulse at step 0 gives v[n] = (βⁿ⁺¹ - αⁿ⁺¹)/(β - α). The reset acts on
-    the membrane alone. `scale_input=True` holds inputs over the step: i = α·i + (1-α)·x, u = β·v + (1-β)·i.
+    the membrane alone. `scale_input=True` holds inputs over the step: i = α·i + (1-α)·x, u = β·v + (1-β)·i, and
+    `scale_input="membrane"` does so for the membrane only.
+
+    Authors differ in the order: `order="membrane_first"` lets the membrane see the current of the step before, and
+    `"decay_last"` decays the input with the current, i = α·(i + x).
 
     Args:
-        tau_syn: time constant of the synapse [s], a number or a tensor that broadcasts to `*N`; dt < τ.
+        tau_syn: time constant of the synapse [s], a number or a tensor that broadcasts to `*N`; dt < τ. Or the factor
+            per step instead, such as `Decay(0.9)`.
         tau_mem: time constant of the membrane [s], likewise.
         dt: time between input samples [s].
         threshold, initial_v: as in `LIF`.
         reset, surrogate, detach_reset, compare, learn: see `Neuron`; learnable: tau_syn, tau_mem, threshold.
+        scale_input, solver, v_leak, v_reset, reset_timing: see `Membrane`.
+        order: "synapse_first", "membrane_first" or "decay_last".
 
     >>> import torch
     >>> cell = CubaLIF(tau_syn=5e-3, tau_mem=10e-3, dt=1e-3, threshold=10.0)
@@ -43,33 +53,42 @@ class CubaLIF(Neuron):
     State = CubaLIFState
     learnable = ("tau_syn", "tau_mem", "threshold")
     threshold: Tensor
-    initial_v: Tensor
 
     def __init__(
         self,
         *,
-        tau_syn: Value,
-        tau_mem: Value,
+        tau_syn: Time,
+        tau_mem: Time,
         dt: float,
         threshold: Value = 1.0,
         reset: str = "subtract",
         surrogate: Surrogate = ATan(),
         detach_reset: bool = False,
         compare: str = ">=",
-        scale_input: bool = False,
-        initial_v: Value = 0.0,
+        scale_input: bool | str = False,
+        initial_v: Value | None = None,
+        solver: str = "exact",
+        order: str = "synapse_first",
+        v_leak: Value = 0.0,
+        v_reset: Value | None = None,
+        reset_timing: str = "same",
         learn: str | Sequence[str] = (),
     ):
+        if order not in forms.ORDERS:
+            raise UserError(f"CubaLIF: unknown order {order!r}; {nearest(str(order), forms.ORDERS)}")
+        if isinstance(scale_input, str) and scale_input != "membrane":
+            raise UserError(f'CubaLIF: scale_input is True, False or "membrane", got {scale_input!r}')
+        if order == "decay_last" and scale_input is True:
+            raise UserError('CubaLIF: order="decay_last" takes scale_input False or "membrane"')
+        self.order = order
         super().__init__(
-            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn
-        )
-        self.scale_input = bool(scale_input)
-        if scale_input:
-            self.equation = equations.cuba_lif_scaled  # type: ignore[misc]
+            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn,
+            scale_input=scale_input, solver=solver, v_leak=v_leak, v_reset=v_reset, reset_timing=reset_timing,
+            initial_v=initial_v,
+        )  # fmt: skip
         self.add_time_constant("tau_syn", tau_syn)
         self.add_time_constant("tau_mem", tau_mem)
         self.add_parameter("threshold", threshold)
-        self.add_parameter("initial_v", initial_v)
 
     @property
     def tau_syn(self) -> Tensor:
@@ -86,12 +105,14 @@ class CubaLIF(Neuron):
         """Time constant of the membrane [s]; the same as `tau_mem`."""
         return self.tau_mem
 
-    def constants(self) -> dict[str, Tensor]:
-        return {
-            "decay_syn": self.decay(self.tau_syn),
-            "decay": self.decay(self.tau_mem),
-            "theta": self.threshold,
-        }
+    def form(self) -> Equation:
+        if self.is_default() and self.order == "synapse_first":
+            return type(self).equation
+        return forms.cuba_lif(
+            self.solver, self.scale_input, self.order, self.leaks, self.targets, self.reset_timing
+        )
 
-    def rest(self) -> dict[str, Tensor]:
-        return {"v": self.initial_v}
+    def constants(self) -> dict[str, Tensor]:
+        name = forms.SOLVERS[self.solver]
+        leaks = {f"{name}_syn": self.per_step(self.tau_syn), name: self.per_step(self.tau_mem)}
+        return {**leaks, "theta": self.threshold, **self.potentials()}

@@ -27,6 +27,9 @@ class Equation:
     rest: Mapping[str, float]  # state -> value at rest
     constants: tuple[str, ...]
     handed_in: tuple[str, ...]
+    made_by: tuple[Callable[..., Any], tuple] | None = (
+        None  # function and arguments, if put together by options
+    )
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -36,8 +39,8 @@ class Equation:
         return self
 
     def __reduce__(self) -> tuple:
-        """By name, as functions are."""
-        return _find, (self.step.__module__, self.step.__qualname__)
+        """By name, as functions are, or by the options that it was made of."""
+        return self.made_by or (_find, (self.step.__module__, self.step.__qualname__))
 
 
 def _find(module: str, name: str) -> Equation:
@@ -103,25 +106,10 @@ def lif(x, v, *, decay, theta, fire, reset):
     return s, reset(u, r, theta)
 
 
-@neuron("x", v=0.0)
-def lif_scaled(x, v, *, decay, theta, fire, reset):
-    u = decay * v + (1.0 - decay) * x
-    s, r = fire(u - theta)
-    return s, reset(u, r, theta)
-
-
 @neuron("x", i=0.0, v=0.0)
 def cuba_lif(x, i, v, *, decay_syn, decay, theta, fire, reset):
     i = decay_syn * i + x
     u = decay * v + i
-    s, r = fire(u - theta)
-    return s, i, reset(u, r, theta)
-
-
-@neuron("x", i=0.0, v=0.0)
-def cuba_lif_scaled(x, i, v, *, decay_syn, decay, theta, fire, reset):
-    i = decay_syn * i + (1.0 - decay_syn) * x
-    u = decay * v + (1.0 - decay) * i
     s, r = fire(u - theta)
     return s, i, reset(u, r, theta)
 
@@ -145,10 +133,4 @@ def adaptive_lif_scaled(x, v, b, *, decay, decay_adapt, theta, beta, fire, reset
 @neuron("x", v=0.0)
 def leaky_integrator(x, v, *, decay):
     v = decay * v + x
-    return v, v
-
-
-@neuron("x", v=0.0)
-def leaky_integrator_scaled(x, v, *, decay):
-    v = decay * v + (1.0 - decay) * x
     return v, v

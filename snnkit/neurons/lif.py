@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from snnkit.neurons import equations
-from snnkit.neurons.base import Neuron, Value
+from snnkit.neurons import equations, forms
+from snnkit.neurons.base import Time, Value
+from snnkit.neurons.equations import Equation
+from snnkit.neurons.membrane import Membrane
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -16,7 +18,7 @@ class IFState(NamedTuple):
     v: Tensor  # membrane potential [B, *N], in the unit of the threshold
 
 
-class IF(Neuron):
+class IF(Membrane):
     """Integrate-and-fire without leak (Lapicque 1907; Abbott 1999, Brain Res Bull 50:303).
 
         u = v + x        s = [u >= θ]        v = u - s·θ  (reset "subtract")
@@ -29,6 +31,7 @@ class IF(Neuron):
         initial_v: membrane at rest, likewise.
         dt: time between input samples [s]; not needed for the dynamics, kept for exporters.
         reset, surrogate, detach_reset, compare, learn: see `Neuron`; learnable: threshold.
+        v_reset, reset_timing: see `Membrane`.
 
     >>> import torch
     >>> IF()(torch.full((8, 1, 1), 0.25)).sum().item()
@@ -39,7 +42,6 @@ class IF(Neuron):
     State = IFState
     learnable = ("threshold",)
     threshold: Tensor
-    initial_v: Tensor
 
     def __init__(
         self,
@@ -51,40 +53,46 @@ class IF(Neuron):
         surrogate: Surrogate = ATan(),
         detach_reset: bool = False,
         compare: str = ">=",
+        v_reset: Value | None = None,
+        reset_timing: str = "same",
         learn: str | Sequence[str] = (),
     ):
         super().__init__(
-            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn
-        )
+            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn,
+            v_reset=v_reset, reset_timing=reset_timing, initial_v=initial_v,
+        )  # fmt: skip
         self.add_parameter("threshold", threshold)
-        self.add_parameter("initial_v", initial_v)
+
+    def form(self) -> Equation:
+        if self.is_default():
+            return type(self).equation
+        return forms.lif(None, False, False, self.targets, self.reset_timing)
 
     def constants(self) -> dict[str, Tensor]:
-        return {"theta": self.threshold}
-
-    def rest(self) -> dict[str, Tensor]:
-        return {"v": self.initial_v}
+        return {"theta": self.threshold, **self.potentials()}
 
 
 class LIFState(NamedTuple):
     v: Tensor  # membrane potential [B, *N], in the unit of the threshold
 
 
-class LIF(Neuron):
+class LIF(Membrane):
     """Leaky integrate-and-fire, exact between samples (Stein 1965; Gerstner et al. 2014, Neuronal Dynamics).
 
         τ dv/dt = -v        u = a·v + x,  a = exp(-dt/τ)        s = [u >= θ]        v = u - s·θ  (reset "subtract")
 
     The input is a jump of the membrane at the end of its step, so its gain at rest is 1/(1 - a); `scale_input=True`
-    holds it over the step instead, u = a·v + (1 - a)·x, with gain 1. Under a constant input and reset "zero" the
+    holds it over the step instead, u = a·v + (1 - a)·x, with gain 1. `solver="euler"` takes a = 1 - dt/τ. Under a constant input and reset "zero" the
     interval between spikes is n = ceil(ln(1 - θ(1 - a)/x) / ln a) steps.
 
     Args:
-        tau: membrane time constant τ [s], a number or a tensor that broadcasts to `*N`; dt < τ.
+        tau: membrane time constant τ [s], a number or a tensor that broadcasts to `*N`; dt < τ. Or the factor per step
+            instead, such as `Decay(0.9)`.
         dt: time between input samples [s].
         threshold: θ, in the unit of the membrane, likewise.
-        initial_v: membrane at rest, likewise.
+        initial_v: membrane at the beginning, likewise; `v_leak` if not given.
         reset, surrogate, detach_reset, compare, learn: see `Neuron`; learnable: tau, threshold.
+        scale_input, solver, v_leak, v_reset, reset_timing: see `Membrane`.
 
     >>> import torch
     >>> lif = LIF(tau=20e-3, dt=1e-3)
@@ -97,12 +105,11 @@ class LIF(Neuron):
     State = LIFState
     learnable = ("tau", "threshold")
     threshold: Tensor
-    initial_v: Tensor
 
     def __init__(
         self,
         *,
-        tau: Value,
+        tau: Time,
         dt: float,
         threshold: Value = 1.0,
         reset: str = "subtract",
@@ -110,26 +117,31 @@ class LIF(Neuron):
         detach_reset: bool = False,
         compare: str = ">=",
         scale_input: bool = False,
-        initial_v: Value = 0.0,
+        initial_v: Value | None = None,
+        solver: str = "exact",
+        v_leak: Value = 0.0,
+        v_reset: Value | None = None,
+        reset_timing: str = "same",
         learn: str | Sequence[str] = (),
     ):
         super().__init__(
-            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn
-        )
-        self.scale_input = bool(scale_input)
-        if scale_input:
-            self.equation = equations.lif_scaled  # type: ignore[misc]
+            dt=dt, reset=reset, surrogate=surrogate, detach_reset=detach_reset, compare=compare, learn=learn,
+            scale_input=scale_input, solver=solver, v_leak=v_leak, v_reset=v_reset, reset_timing=reset_timing,
+            initial_v=initial_v,
+        )  # fmt: skip
         self.add_time_constant("tau", tau)
         self.add_parameter("threshold", threshold)
-        self.add_parameter("initial_v", initial_v)
 
     @property
     def tau(self) -> Tensor:
         """Membrane time constant [s]."""
         return self.time_constant("tau")
 
-    def constants(self) -> dict[str, Tensor]:
-        return {"decay": self.decay(self.tau), "theta": self.threshold}
+    def form(self) -> Equation:
+        if self.is_default():
+            return type(self).equation
+        return forms.lif(self.solver, bool(self.scale_input), self.leaks, self.targets, self.reset_timing)
 
-    def rest(self) -> dict[str, Tensor]:
-        return {"v": self.initial_v}
+    def constants(self) -> dict[str, Tensor]:
+        leak = {forms.SOLVERS[self.solver]: self.per_step(self.tau)}
+        return {**leak, "theta": self.threshold, **self.potentials()}

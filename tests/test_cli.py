@@ -11,7 +11,7 @@ import pytest
 import snnkit
 from snnkit.cli.app import run
 
-COMMANDS = ["demo", "train", "convert", "energy", "deploy", "chips", "datasets", "info"]
+COMMANDS = ["demo", "train", "evaluate", "convert", "energy", "deploy", "chips", "datasets", "info"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,14 @@ def test_energy_of_a_saved_network(capfd, network):
     synops = sum(layer["synops"] for layer in first["activity"]["layers"].values())
     assert synops > 0
     assert first["chips"]["truenorth"]["energy_j"] == pytest.approx(synops * 26e-12)
+
+
+def test_evaluate_a_saved_network(capfd, network):
+    assert run(["evaluate", str(network), "--samples", "40", "--json"]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert result["n"] == 40 == sum(map(sum, result["confusion"]))
+    right = sum(row[k] for k, row in enumerate(result["confusion"]))
+    assert result["accuracy"] == pytest.approx(right / 40)
 
 
 def test_deploy_a_saved_network(capfd, network, tmp_path):

@@ -188,6 +188,19 @@ def test_events(
     net: Any, graph: Any, data: str, samples: int, seed: int, root: Path | None
 ) -> tuple[EventTensor, Tensor]:
     """`samples` test recordings, drawn by chance, as one batch that fits the network."""
+    return next(iter(test_samples(net, graph, data, samples, seed, root, batch_size=samples)))
+
+
+def test_samples(
+    net: Any,
+    graph: Any,
+    data: str,
+    samples: int | None,
+    seed: int,
+    root: Path | None,
+    batch_size: int = 64,
+) -> Any:
+    """Batches of `samples` test recordings, drawn by chance (all of them for None), that fit the network."""
     import numpy as np
 
     from snnkit import datasets
@@ -202,11 +215,11 @@ def test_events(
     step = next((m.dt for m in net.modules() if getattr(m, "dt", None)), None)
     if step is None:
         raise UserError("the network holds no time step; give it in seconds, for 10 ms: --dt 0.01")
-    rng = np.random.default_rng(seed)
-    ids = np.sort(rng.permutation(len(dataset))[:samples])
-    screen.print(f"running {len(ids)} test samples of {data} at dt = {step:g} s")
-    batches = datasets.batches(dataset.subset(ids), dt=step, batch_size=len(ids))
-    return next(iter(batches))
+    if samples is not None:
+        rng = np.random.default_rng(seed)
+        dataset = dataset.subset(np.sort(rng.permutation(len(dataset))[:samples]))
+    screen.print(f"running {len(dataset)} test samples of {data} at dt = {step:g} s")
+    return datasets.batches(dataset, dt=step, batch_size=batch_size)
 
 
 def input_shape(graph: Any) -> tuple[int, ...]:

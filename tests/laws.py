@@ -13,17 +13,28 @@ from torch import Tensor
 
 from snnkit.kernels import loops_numba, operator, run_numba
 from snnkit.neurons import (
+    EIF,
     IF,
     LIF,
+    QIF,
+    TCLIF,
     AdaptiveLIF,
+    AdEx,
+    Alpha,
+    ApicalBurst,
+    BalancedResonateAndFire,
     CubaLIF,
+    HodgkinHuxley,
+    Izhikevich,
     LeakyIntegrator,
     Neuron,
+    ResonateAndFire,
     neuron,
     surrogate,
     use_reference,
 )
-from snnkit.neurons.language import clip, maximum, where
+from snnkit.neurons import TwoPoint as ApicalTwoPoint
+from snnkit.neurons.language import clip, exp, log, maximum, sigmoid, sqrt, tanh, where
 
 # Two neurons that a user might add; docs/neurons.md shows the first -------------------------------------------
 
@@ -75,6 +86,27 @@ class TwoPoint(Neuron):
         return {"decay": self.decay(self.time_constant("tau")), "gain": self.gain}
 
 
+@neuron("x", v=0.0, w=0.0)
+def wordy(x, v, w, *, decay, slope, fire):
+    """Every word of the vocabulary in one neuron: an exponential upstroke, a saturating adaptation, a soft gate."""
+    u = decay * v + x * sigmoid(3.0 - w) + 0.1 * exp((v - 1.0) / slope)
+    s, r = fire(u - 1.0)
+    return s, u * (1.0 - r), decay * w + tanh(u) * sqrt(1.0 + u * u) * 0.1 + log(2.0 + r) * r
+
+
+class Wordy(Neuron):
+    equation = wordy
+    learnable = ("tau", "slope")
+
+    def __init__(self, *, tau, dt, slope=0.3, **options):
+        super().__init__(dt=dt, **options)
+        self.add_time_constant("tau", tau)
+        self.add_parameter("slope", slope)
+
+    def constants(self):
+        return {"decay": self.decay(self.time_constant("tau")), "slope": self.slope}
+
+
 # Cases ----------------------------------------------------------------------------------------------------------
 
 MS = 1e-3
@@ -86,8 +118,34 @@ PER_NEURON = {  # one value per neuron, three neurons
     LeakyIntegrator: {"tau": [5 * MS, 9 * MS, 20 * MS], "dt": MS},
     Refractory: {"tau": 15 * MS, "dt": MS, "threshold": 0.8},
     TwoPoint: {"tau": 10 * MS, "dt": MS},
+    Wordy: {"tau": [8 * MS, 10 * MS, 14 * MS], "dt": MS},
+    Alpha: {"tau_mem": [6 * MS, 9 * MS, 9 * MS], "tau_syn": [3 * MS, 9 * MS, 4 * MS], "dt": MS},
+    QIF: {"tau": [8 * MS, 10 * MS, 15 * MS], "dt": MS},
+    EIF: {"tau": [8 * MS, 10 * MS, 15 * MS], "dt": 0.5 * MS},
+    AdEx: {"b": [50e-12, 80.5e-12, 200e-12], "delta": 5e-3, "dt": 0.5 * MS},
+    Izhikevich: {"a": [0.02, 0.1, 0.05], "dt": 0.5 * MS},
+    HodgkinHuxley: {"g_na": [110.0, 120.0, 130.0], "dt": 0.5 * MS},
+    ResonateAndFire: {"omega": [200.0, 300.0, 500.0], "dt": MS},
+    BalancedResonateAndFire: {"omega": [20.0, 40.0, 60.0], "dt": 10 * MS},
+    ApicalTwoPoint: {"tau": [10 * MS, 20 * MS, 30 * MS], "dt": MS},
+    TCLIF: {"soma_to_dendrite": [0.3, 0.5, 0.8]},
+    ApicalBurst: {"b": [100e-12, 200e-12, 300e-12], "dt": 0.5 * MS},
 }
-GAIN = {CubaLIF: 0.5, LeakyIntegrator: 1.0}  # of the drive, so that each spikes neither always nor never
+GAIN = {  # of the drive, so that each spikes neither always nor never
+    CubaLIF: 0.5,
+    LeakyIntegrator: 1.0,
+    Alpha: 1.5,
+    QIF: 10.0,
+    EIF: 1.3e-9,
+    AdEx: 5e-9,
+    Izhikevich: 60.0,
+    HodgkinHuxley: 60.0,
+    BalancedResonateAndFire: 60.0,
+    ApicalTwoPoint: 0.5,
+    ApicalBurst: 8e-9,
+}
+UPSWING = (QIF, EIF, AdEx, Izhikevich)  # without a hard reset they run away, and finite differences with them
+RESETS_NOTHING = (HodgkinHuxley,)  # and so has no options for it
 SURROGATES = (
     surrogate.ATan(alpha=1.7),
     surrogate.FastSigmoid(slope=3.0),
@@ -120,11 +178,9 @@ class Case:
     def build(self, dtype: torch.dtype = torch.float64) -> Neuron:
         options: dict[str, Any] = {"learn": self.model.learnable, **PER_NEURON[self.model]}
         if self.spikes:
-            options |= {
-                "surrogate": self.surrogate,
-                "detach_reset": self.detached,
-                "compare": self.compare,
-            }
+            options["surrogate"] = self.surrogate
+            if self.model not in RESETS_NOTHING:
+                options |= {"detach_reset": self.detached, "compare": self.compare}
             if "reset" in self.model.equation.handed_in:
                 options["reset"] = self.reset
         if self.scaled:
@@ -132,12 +188,18 @@ class Case:
         return self.model(**options).to(dtype)
 
     def drive(
-        self, dtype: torch.dtype = torch.float64, steps: int = 53, batch: int = 2, neurons: int = 3
+        self,
+        dtype: torch.dtype = torch.float64,
+        steps: int = 53,
+        batch: int = 2,
+        neurons: int = 3,
+        gentle: bool = False,
     ) -> Any:
         """Random input, the same at every call; a tuple when the neuron has several ports."""
         generator = torch.Generator().manual_seed(7)
         ports = len(self.model.equation.ports)
         gain = GAIN.get(self.model, 1.0) * (6.0 if self.scaled else 1.0)
+        gain *= 0.02 if gentle and self.model in UPSWING else 1.0
         low = -0.58 if self.reset == "none" and self.spikes else -0.3  # without resets, or they only rise
         shape = (ports, steps, batch, neurons)
         x = gain * (torch.rand(shape, generator=generator, dtype=torch.float64) * 1.2 + low)
@@ -152,7 +214,8 @@ def _all_cases() -> list[Case]:
             cases.append(Case(model))
             continue
         resets = ("subtract", "zero", "none") if "reset" in model.equation.handed_in else ("subtract",)
-        for reset, smooth, detached in itertools.product(resets, SURROGATES, (False, True)):
+        detaching = (False,) if model in RESETS_NOTHING else (False, True)
+        for reset, smooth, detached in itertools.product(resets, SURROGATES, detaching):
             cases.append(Case(model, reset, smooth, detached))
     cases += [Case(model, scaled=True) for model in (LIF, CubaLIF, AdaptiveLIF, LeakyIntegrator)]
     return [*cases, Case(LIF, compare=">"), Case(IF, "zero", compare=">")]
@@ -166,6 +229,10 @@ COMPILED = [  # what is worth a compiler's time in every run of the tests; the r
     Case(AdaptiveLIF, "subtract", SURROGATES[2], detached=True),
     Case(LeakyIntegrator),
     Case(TwoPoint),
+    Case(Wordy),
+    Case(AdEx),
+    Case(HodgkinHuxley),
+    Case(ApicalBurst, surrogate=SURROGATES[1]),
 ]
 
 
@@ -209,14 +276,18 @@ def relative_error(a: list[Tensor], b: list[Tensor]) -> float:
     return worst
 
 
+def without_compiler(source: str) -> str:
+    """The text of a kernel as plain Python."""
+    text = source.replace(loops_numba.DECORATOR, "").replace("from numba import njit\n", "")
+    return re.sub(r"(?s)from llvmlite.*?(?=BLOCK)|@intrinsic.*?generate\n", "", text)
+
+
 def interpret(monkeypatch, **words: Any) -> None:
     """Run the generated text in Python instead of compiling it; `words` are added to its namespace."""
 
     def loaded(source: str) -> dict[str, Any]:
-        text = source.replace(loops_numba.DECORATOR, "").replace("from numba import njit\n", "")
-        text = re.sub(r"(?s)from llvmlite.*?(?=BLOCK)|@intrinsic.*?generate\n", "", text)
         namespace: dict[str, Any] = {"prefetch": lambda row, n: None, **words}
-        exec(compile(text, "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
+        exec(compile(without_compiler(source), "<kernel>", "exec"), namespace)  # noqa: S102 (our own text)
         return namespace
 
     def forward(definition, precision):

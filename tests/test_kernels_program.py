@@ -1,11 +1,11 @@
 """The tape, what it prints, and the derivatives swept from it."""
 
-import math
-
+import numpy as np
 import pytest
 import torch
-from laws import TwoPoint, refractory, two_point
+from laws import TwoPoint, refractory, two_point, without_compiler
 
+from snnkit.kernels.elementary import lowered
 from snnkit.kernels.loops_numba import adjoint_source, forward_source
 from snnkit.kernels.operator import lookup
 from snnkit.kernels.print import NUMBA, literals, statements
@@ -70,11 +70,16 @@ def test_words_outside_the_vocabulary():
             wrong()
 
 
-@pytest.mark.parametrize("word", ["exp", "tanh", "log", "cube", "ratio", "clip", "abs", "floor", "detach"])
+WORDS = ("exp", "tanh", "log", "sigmoid", "sqrt", "cube", "ratio", "clip", "abs", "floor", "detach")
+
+
+@pytest.mark.parametrize("word", [*WORDS, "round_through", "trunc_through"])
 def test_derivatives_of_the_vocabulary(word):
     functions = {
         "cube": lambda a: a**3,
         "ratio": lambda a: (1.0 - a) / (2.0 + a * a),
+        "round_through": lambda a: language.round_through(a * 3.0) * a,
+        "trunc_through": lambda a: language.trunc_through(a * 3.0) * a,
         "clip": lambda a: language.clip(a, 0.3, 1.0) * a,
         "abs": lambda a: abs(a) * a,
         "detach": lambda a: a * language.detach(a),
@@ -89,12 +94,15 @@ def test_derivatives_of_the_vocabulary(word):
     x = torch.tensor([0.2, 0.4, 0.9, 1.7], dtype=torch.float64, requires_grad=True)
     value = function(x) + 2.0 * x
     value.sum().backward()
-    sweep = adjoint(cell, surrogate.ATan, **PLAIN).select({"portbar_x"})
+    definition = lookup(define(cell, surrogate.ATan, **PLAIN))
+    head = without_compiler(adjoint_source(definition, "float64", ("port_x",))).split("BLOCK")[0]
+    sweep = lowered(adjoint(cell, surrogate.ATan, **PLAIN).select({"portbar_x"}), "float64")
     for k in range(4):
-        names = {"port_x": repr(x[k].item()), "outbar_0": "1.0"}
+        names = {"port_x": f"REAL({x[k].item()!r})", "outbar_0": "ONE"}
         lines = statements(sweep, NUMBA, names, {"portbar_x": "found = {0}"})
-        space = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "floor": math.floor, "ZERO": 0.0}
-        space |= literals(sweep)
+        space = {}
+        exec(head, space)  # noqa: S102 (our own text)
+        space |= {name: np.float64(value) for name, value in literals(sweep).items()}
         for line in lines:
             exec(line, space)  # noqa: S102 (our own text)
         assert space["found"] == pytest.approx(x.grad[k].item(), rel=1e-12)

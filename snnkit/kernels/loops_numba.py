@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from snnkit.kernels.elementary import PRECISIONS, lowered, magic
 from snnkit.kernels.print import NUMBA, literals, statements
 from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
 
 HEAD = '''"""Kernels of the neuron {key}, written by snnkit for {precision}."""
-
-from math import exp, floor, log, tanh
 
 import numpy as np
 from numba import njit
@@ -25,6 +24,28 @@ REAL = np.{precision}
 ZERO, ONE, TINY = REAL(0.0), REAL(1.0), np.finfo(REAL).tiny
 {literals}
 '''
+
+DECORATOR = '@njit(cache=True, nogil=True, error_model="numpy")\n'
+
+# Functions, for Numba has no `view` of an expression. Numba's int32 becomes int64 in arithmetic: cast it back.
+BITS = """
+INT = np.{integer}
+MANTISSA, MAGIC, BIAS = INT({mantissa}), REAL({magic}), REAL({unit} + {bias})
+UNIT = REAL({unit}).view(INT)
+
+
+{decorator}def pow2(n):
+    moved = REAL(n + MAGIC)
+    bits = INT(moved.view(INT) << MANTISSA)
+    return bits.view(REAL)
+
+
+{decorator}def exponent(x):
+    value = REAL(x)
+    bits = INT(INT(value.view(INT) >> MANTISSA) | UNIT)
+    return bits.view(REAL) - BIAS
+
+"""
 
 # In the text of the module itself, so that its hash and Numba's cache know of a change.
 PREFETCH = """
@@ -53,15 +74,13 @@ def prefetch(typing, row, n):
 
 LINE = {"float32": 16, "float64": 8}  # numbers in 64 bytes
 
-DECORATOR = '@njit(cache=True, nogil=True, error_model="numpy")\n'
-
 
 def forward_source(definition: Definition, precision: str) -> str:
     """Kernel `forward(first, last, tile, chunk, <ports>, <constants>, <states>, <outputs>, <ends>, <checkpoints>)`.
 
     It runs the neurons first..last of flat arrays `[T, M]` and `[M]`, and keeps the states of every `chunk`-th step.
     """
-    program, states = definition.forward, definition.states
+    program, states = lowered(definition.forward, precision), definition.states
     ports = _used(program, PORT, definition.ports)
     constants = _used(program, CONSTANT, definition.constants)
     outputs = [f"out_{k}" for k in range(definition.outputs)]
@@ -115,14 +134,14 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
     a history that stays in cache, then swept in reverse.
     """
     states = definition.states
-    again = definition.forward.select({f"next_{s}" for s in states})
+    again = lowered(definition.forward.select({f"next_{s}" for s in states}), precision)
     asked = [
         name
         for name in (*_names(PORT, definition.ports), *_names(CONSTANT, definition.constants))
         if name in wanted
     ]
     results = {_bar(name) for name in (*asked, *_names(STATE, states))}
-    sweep = definition.adjoint().select(results)
+    sweep = lowered(definition.adjoint().select(results), precision)
     bars_in = [*(f"outbar_{k}" for k in range(definition.outputs)), *_names(NEXT_BAR, states)]
     arguments = [
         *_arrays(PORT, definition.ports),
@@ -204,7 +223,18 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
 
 def _head(definition: Definition, precision: str, *programs: Program) -> str:
     lines = [f"{name} = REAL(float.fromhex({value.hex()!r}))" for name, value in literals(*programs).items()]
-    return HEAD.format(key=definition.key, precision=precision, literals="\n".join(lines))
+    head = HEAD.format(key=definition.key, precision=precision, literals="\n".join(lines))
+    if not any(program.nodes[i].op in ("pow2", "exponent") for program in programs for i in program.live()):
+        return head
+    p = PRECISIONS[precision]
+    return head + BITS.format(
+        integer=str(p.integer).removeprefix("torch."),
+        mantissa=p.mantissa,
+        magic=magic(p),
+        unit=2.0**p.mantissa,
+        bias=p.bias,
+        decorator=DECORATOR,
+    )
 
 
 def _lines(indent: int, lines: Iterable[str]) -> list[str]:

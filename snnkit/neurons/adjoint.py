@@ -15,6 +15,7 @@ from typing import Any
 from snnkit.kernels.operator import register
 from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, OUTPUT_BAR, PORT, STATE, Definition, Program
 from snnkit.neurons.equations import Equation
+from snnkit.neurons.language import nearest_threshold
 from snnkit.neurons.surrogate import Surrogate
 from snnkit.neurons.tape import Tape, Value, derivative, write
 
@@ -27,6 +28,7 @@ SMOOTH = {
     "exp": "exp(A)",
     "log": "log(A)",
     "tanh": "tanh(A)",
+    "sqrt": "sqrt(A)",
 }
 FLAT = ("leaf", "literal", "detach", "floor", "lt", "le", "gt", "ge", "eq")
 
@@ -54,6 +56,8 @@ def _on_tape(expression: Any, given: dict[str, Value], tape: Tape) -> Any:
         return _fold([a for a in args if isinstance(a, Value) or a != 1.0], lambda a, b: a * b)
     if expression.is_Pow:
         base, power = args
+        if abs(power) == 0.5:
+            return base.sqrt() if power > 0 else 1.0 / base.sqrt()
         return base**power if power > 0 else 1.0 / (base if power == -1 else base**-power)
     if isinstance(expression, sympy.exp | sympy.log | sympy.tanh):
         return getattr(args[0], type(expression).__name__)()
@@ -93,8 +97,12 @@ def sweep(tape: Tape, seeds: list[tuple[Value, Value]], psi: Callable[[Value], A
             add(b.index, condition.where(0.0, bar))
         elif node.op == "flush":
             add(args[0].index, bar)
+        elif node.op == "through":
+            add(args[1].index, bar)
         elif node.op in ("fire", "fire_above"):
             add(args[0].index, bar * psi(args[0]))
+        elif node.op in ("count", "count_above"):
+            add(args[0].index, bar * psi(nearest_threshold(args[0])))
         else:
             given = dict(zip("AB", args, strict=False))
             for argument, partial in zip(args, _partials(node.op), strict=True):

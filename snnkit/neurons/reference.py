@@ -5,18 +5,18 @@ It is also what runs on devices without a kernel, and what has second derivative
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from snnkit.kernels import elementary
 from snnkit.neurons import language
 from snnkit.neurons.equations import RESETS, Equation
 from snnkit.neurons.surrogate import Surrogate
-
-Fire = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class _Spike(torch.autograd.Function):
@@ -25,24 +25,30 @@ class _Spike(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(u: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
+    def forward(u: Tensor, surrogate: Surrogate, strict: bool, many: bool) -> Tensor:
+        if many:
+            return elementary.on_tensor("count_above" if strict else "count", u)
         return (u > 0 if strict else u >= 0).to(u.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
-        u, ctx.surrogate, _ = inputs
+        u, ctx.surrogate, _, ctx.many = inputs
         ctx.save_for_backward(u)
         ctx.save_for_forward(u)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        (u,) = ctx.saved_tensors
-        return grad * ctx.surrogate.derivative(u, *ctx.surrogate.hyper), None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        return grad * _slope(ctx), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, du: Tensor, *_: None) -> Tensor:
-        (u,) = ctx.saved_tensors
-        return du * ctx.surrogate.derivative(u, *ctx.surrogate.hyper)
+        return du * _slope(ctx)
+
+
+def _slope(ctx: Any) -> Tensor:
+    (u,) = ctx.saved_tensors
+    u = language.nearest_threshold(u) if ctx.many else u
+    return ctx.surrogate.derivative(u, *ctx.surrogate.hyper)
 
 
 def _flush(v: Tensor) -> Tensor:
@@ -53,14 +59,32 @@ def _flush(v: Tensor) -> Tensor:
     return v - torch.where(v.abs() < torch.finfo(v.dtype).tiny, v, 0.0).detach()
 
 
+@dataclass(frozen=True)
+class Fire:
+    """`fire` for tensors; it answers the pair (spike sent, spike that resets).
+
+    `fire(u)` is 1 where u ≥ 0. `fire.count(u)` is how many of the thresholds 0, 1, 2, ... u has reached, for several
+    spikes in one step; its derivative is the surrogate's at the nearest of them. A signed spike takes two:
+    `up, r = fire(u - theta)`, `down, q = fire(-u - theta)`, and `up - down` is sent.
+    """
+
+    surrogate: Surrogate
+    strict: bool = False
+    detached: bool = False
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        return self._pair(_Spike.apply(u, self.surrogate, self.strict, False))
+
+    def count(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        return self._pair(_Spike.apply(u, self.surrogate, self.strict, True))
+
+    def _pair(self, s: Tensor) -> tuple[Tensor, Tensor]:
+        return s, s.detach() if self.detached else s
+
+
 def fire_with(surrogate: Surrogate, *, strict: bool = False, detached: bool = False) -> Fire:
-    """`fire` for tensors: the pair (spike sent, spike that resets)."""
-
-    def fire(u: Tensor) -> tuple[Tensor, Tensor]:
-        s = _Spike.apply(u, surrogate, strict)
-        return s, s.detach() if detached else s
-
-    return fire
+    """`fire` for tensors with these options."""
+    return Fire(surrogate, strict, detached)
 
 
 def step(

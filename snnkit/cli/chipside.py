@@ -204,6 +204,7 @@ def test_samples(
     import numpy as np
 
     from snnkit import datasets
+    from snnkit.training.recipes import RECIPES
 
     dataset = datasets.load(data, split="test", root=root)
     wanted = input_shape(graph)
@@ -218,8 +219,11 @@ def test_samples(
     if samples is not None:
         rng = np.random.default_rng(seed)
         dataset = dataset.subset(np.sort(rng.permutation(len(dataset))[:samples]))
-    screen.print(f"running {len(dataset)} test samples of {data} at dt = {step:g} s")
-    return datasets.batches(dataset, dt=step, batch_size=batch_size)
+    known = RECIPES.get(data)  # as long as in training, so that figures are the same
+    steps = known.steps if known is not None and known.dt == step else None
+    batches = datasets.batches(dataset, dt=step, steps=steps, batch_size=batch_size)
+    screen.print(f"running {len(dataset)} test samples of {data}: {batches.steps} steps of {step:g} s")
+    return batches
 
 
 def input_shape(graph: Any) -> tuple[int, ...]:

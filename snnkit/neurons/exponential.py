@@ -65,7 +65,7 @@ class _Exponential(Peaked):
             "v_rest": self.v_rest,
             "v_threshold": self.v_threshold,
             "delta": self.delta,
-            "cap": cap.detach().clamp_max(STEEPEST),
+            "cap": cap.clamp_max(STEEPEST),
             **self.peak_constants(),
         }
 

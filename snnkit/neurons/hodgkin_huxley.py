@@ -11,7 +11,7 @@ from torch import Tensor
 from snnkit.errors import UserError
 from snnkit.neurons.base import Neuron, Value
 from snnkit.neurons.equations import neuron
-from snnkit.neurons.language import clip, detach, exp, where
+from snnkit.neurons.language import clip, exp, where
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 LONGEST = 0.5e-3  # [s] at 6.3 degrees; exponential Euler is stable beyond, but fires at half the rate at 1 ms
@@ -53,9 +53,8 @@ def hodgkin_huxley(x, v, m, h, n, *, step, step_v, g_na, g_k, g_leak, e_na, e_k,
     g = sodium + potassium + g_leak
     target = (sodium * e_na + potassium * e_k + g_leak * e_leak + x) / g
     u = target + (v - target) * exp(-step_v * g)
-    above, _ = fire((v - theta) * scale)
     s, _ = fire((u - theta) * scale)
-    return s * (1.0 - detach(above)), u, m, h, n
+    return where(v < theta, s, 0.0), u, m, h, n
 
 
 class HodgkinHuxleyState(NamedTuple):
@@ -85,7 +84,7 @@ class HodgkinHuxley(Neuron):
         threshold: θ [mV], likewise.
         temperature: [°C]; all rates are those of 6.3 °C times 3^((temperature - 6.3)/10).
         initial_v: membrane at the start [mV], likewise; the gates begin at their equilibrium for it.
-        surrogate, compare, learn: see `Neuron`; learnable: g_na, g_k, g_leak. The surrogate sees (v' - θ)/65 mV; that v was
+        surrogate, learn: see `Neuron`; learnable: g_na, g_k, g_leak. The surrogate sees (v' - θ)/65 mV; that v was
             below has no derivative.
 
     >>> import torch
@@ -118,10 +117,9 @@ class HodgkinHuxley(Neuron):
         temperature: float = 6.3,
         initial_v: Value = -65.0,
         surrogate: Surrogate = ATan(),
-        compare: str = ">=",
         learn: str | Sequence[str] = (),
     ):
-        super().__init__(dt=dt, surrogate=surrogate, compare=compare, learn=learn)
+        super().__init__(dt=dt, surrogate=surrogate, learn=learn)
         self.temperature = float(temperature)
         self.speed = 3.0 ** ((self.temperature - 6.3) / 10.0)
         if not dt * self.speed <= LONGEST * (1 + 1e-9):

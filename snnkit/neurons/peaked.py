@@ -20,6 +20,7 @@ class Peaked(Neuron):
     restart: ClassVar[str] = "v_reset"  # the parameter that says where it restarts
     dt: float
     v_peak: Tensor
+    scale: Tensor
     initial_v: Tensor
 
     def add_peak(self, v_peak: Value, v_reset: Value, initial_v: Value) -> None:
@@ -27,11 +28,13 @@ class Peaked(Neuron):
         self.add_parameter("v_peak", v_peak)
         self.add_parameter(self.restart, v_reset)
         self.add_parameter("initial_v", initial_v)
-        if not bool((self.v_peak > getattr(self, self.restart)).all()):
+        span = self.v_peak.detach() - getattr(self, self.restart).detach()
+        if not bool((span > 0).all()):
             raise UserError(
                 f"{type(self).__name__} spikes at v_peak and restarts below it, at {self.restart}; "
                 f"got v_peak={v_peak!r} and {self.restart}={v_reset!r}"
             )
+        self.register_buffer("scale", 1.0 / span)
 
     def needs(self, positive: bool | Tensor, name: str, given: Any) -> None:
         """Refuse a parameter that is not positive."""
@@ -39,13 +42,8 @@ class Peaked(Neuron):
             raise UserError(f"{type(self).__name__} needs a positive {name}, got {given!r}")
 
     def peak_constants(self) -> dict[str, Tensor]:
-        """The constants v_peak, v_reset and scale = 1/(v_peak - v_reset) of an equation."""
-        restart: Tensor = getattr(self, self.restart)
-        return {
-            "v_peak": self.v_peak,
-            "v_reset": restart,
-            "scale": 1.0 / (self.v_peak - restart).detach(),
-        }
+        """The constants v_peak, v_reset and scale = 1/(v_peak - v_reset), as first given, of an equation."""
+        return {"v_peak": self.v_peak, "v_reset": getattr(self, self.restart), "scale": self.scale}
 
     def rest(self) -> dict[str, Tensor]:
         return {"v": self.initial_v}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnkit.errors import UserError
 from snnkit.neurons.base import Neuron, Value
 from snnkit.neurons.equations import neuron
-from snnkit.neurons.language import clip, detach, exp, where
+from snnkit.neurons.language import clip, exp, where
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -49,7 +49,7 @@ def apical_burst(
     s, r = fire((u - theta) * scale)
     d_new = d + leak_d * (e_l - d) + gain_d * (g_d * plateau + c_d * echo + apical - y)
     y_new = y + gain_y * (a_d * (d - e_l) - y)
-    return s, u * (1.0 - r) + r * e_l, decay_w * w + b_s * s, d_new, y_new, (age + 1.0) * (1.0 - detach(r))
+    return s, u * (1.0 - r) + r * e_l, decay_w * w + b_s * s, d_new, y_new, (age + 1.0) * (1.0 - r)
 
 
 class TwoPointState(NamedTuple):
@@ -312,6 +312,7 @@ class ApicalBurst(Neuron):
     a: Tensor
     middle: Tensor
     width: Tensor
+    scale: Tensor
 
     def __init__(
         self,
@@ -352,6 +353,7 @@ class ApicalBurst(Neuron):
         }  # fmt: skip
         for name, value in plain.items():
             self.add_parameter(name, value)
+        self.register_buffer("scale", 1.0 / (self.threshold.detach() - self.e_l))
         self.refractory = float(refractory)
 
     def constants(self) -> dict[str, Any]:
@@ -374,7 +376,7 @@ class ApicalBurst(Neuron):
             "width": self.width,
             **{k: n * like for k, n in zip(("wait", "echo_from", "echo_to"), steps, strict=True)},
             "theta": self.threshold,
-            "scale": 1.0 / (self.threshold - self.e_l).detach(),
+            "scale": self.scale,
         }
 
     def rest(self) -> dict[str, Any]:

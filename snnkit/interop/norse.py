@@ -1,0 +1,93 @@
+"""Networks of Norse (Pehle & Pedersen 2021, doi:10.5281/zenodo.4422025) as ours, spike for spike; read against version 1.1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from snnkit.errors import UserError
+from snnkit.interop.peers import hard_reset, number, translate
+from snnkit.layers import Sequential
+from snnkit.neurons import IF, LIF, CubaLIF, LeakyIntegrator
+from snnkit.neurons.surrogate import FastSigmoid, Surrogate
+
+
+def from_norse(module: nn.Module, *, surrogate: Surrogate | None = None) -> Sequential:
+    """A network of Norse as a `Sequential` that spikes alike.
+
+    It runs whole sequences `[T, B, *N]`, of cells (one step) and their modules (sequences) alike. Read are SequentialState and
+    nn.Sequential, Lift, LIFBoxCell, LIFCell and LIF, IAFCell and IAF, LIBoxCell, LICell and LI, and the layers of torch
+    that a network is made of. Time steps are those of the cells.
+
+    Args:
+        module: SequentialState or nn.Sequential, or one of its layers.
+        surrogate: stand-in for the derivative of a spike; None is what Norse's default "super" computes,
+            `FastSigmoid(slope=1.0)`.
+
+    Raises:
+        UserError: naming every module or option that has no counterpart.
+    """
+    return translate(module, "norse", NEURONS, 0.0, surrogate)
+
+
+def _tau(m: Any, inverse: Any) -> Any:
+    """The time constant whose dt/τ is the factor that Norse computes, with its rounding."""
+    return m.dt / number(m.dt * inverse)
+
+
+def _options(m: Any, surrogate: Surrogate | None) -> dict[str, Any]:
+    method = getattr(getattr(m.p, "reset_method", None), "__name__", "reset_value")
+    if method not in ("reset_value", "reset_subtract"):
+        raise UserError(f"the reset method {method} is not supported; reset_value and reset_subtract are")
+    return {
+        "threshold": number(m.p.v_th),
+        "compare": ">",
+        "surrogate": surrogate or FastSigmoid(slope=1.0),
+        "dt": float(m.dt),
+        **hard_reset(None if method == "reset_subtract" else m.p.v_reset),
+    }
+
+
+def _box(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    membrane = {"tau": _tau(m, m.p.tau_mem_inv), "solver": "euler", "v_leak": number(m.p.v_leak)}
+    return LIF(scale_input=True, **membrane, **_options(m, surrogate))
+
+
+def _lif(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    """The membrane sees the current before it decays; ours decays it first in the next step, which is the same."""
+    taus = {"tau_syn": _tau(m, m.p.tau_syn_inv), "tau_mem": _tau(m, m.p.tau_mem_inv)}
+    return CubaLIF(
+        **taus,
+        solver="euler",
+        scale_input="membrane",
+        v_leak=number(m.p.v_leak),
+        **_options(m, surrogate),
+    )
+
+
+def _iaf(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    return IF(initial_v=number(m.p.v_reset), **_options(m, surrogate))
+
+
+def _li_box(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    membrane = {"tau": _tau(m, m.p.tau_mem_inv), "solver": "euler", "v_leak": number(m.p.v_leak)}
+    return LeakyIntegrator(dt=float(m.dt), scale_input=True, **membrane)
+
+
+def _li(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    """A synapse and a membrane, both leaky integrators."""
+    synapse = LeakyIntegrator(tau=_tau(m, m.p.tau_syn_inv), dt=float(m.dt), solver="euler")
+    return Sequential(synapse, _li_box(m, dt, surrogate))
+
+
+NEURONS = {
+    "LIFBoxCell": _box,
+    "LIFCell": _lif,
+    "LIF": _lif,
+    "IAFCell": _iaf,
+    "IAF": _iaf,
+    "LIBoxCell": _li_box,
+    "LICell": _li,
+    "LI": _li,
+}

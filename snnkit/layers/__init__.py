@@ -4,6 +4,7 @@ from snnkit.layers.base import Stateless
 from snnkit.layers.checkpointing import checkpoint, checkpointed_scan
 from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
 from snnkit.layers.linear import Linear
+from snnkit.layers.recurrent import Recurrent, RecurrentState
 from snnkit.layers.sequential import Sequential, Stream
 from snnkit.layers.shape import BatchNorm, Dropout, DropoutState, Flatten
 
@@ -16,6 +17,8 @@ __all__ = [
     "Dropout",
     "DropoutState",
     "BatchNorm",
+    "Recurrent",
+    "RecurrentState",
     "Sequential",
     "Stream",
     "checkpoint",

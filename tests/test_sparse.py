@@ -26,11 +26,11 @@ def run(ev, weight, bias=None):
     return event_linear(ev.rowptr, ev.indices, ev.values, weight, bias)
 
 
-@pytest.fixture(params=["small weights", "large weights"], autouse=True)
-def either_gradient_kernel(request, monkeypatch):
-    """Weights beyond the cache have their gradient summed channel by channel: here both ways are taken."""
-    if request.param == "large weights":
-        monkeypatch.setattr(sparse, "_CACHE", 0)
+@pytest.fixture(params=["one block", "blocks of columns"], autouse=True)
+def either_packing(request, monkeypatch):
+    """Wide outputs are cut into blocks of columns: here both ways are taken, with a last block that is not full."""
+    if request.param == "blocks of columns":
+        monkeypatch.setattr(sparse, "_WIDTH", 3)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

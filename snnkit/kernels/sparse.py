@@ -20,84 +20,71 @@ from torch import Tensor
 
 from snnkit.kernels import lease
 
-_jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 
-@_jit
-def _gather(pointers, places, values, graded, table, bias, first, last, out):
-    """out[r] = bias + sum of values[k] * table[places[k]]; pointers: R + 1, table: P x N, out: R x N, bias: N or 0."""
-    n = table.shape[1]
-    for r in range(first, last):
-        y = out[r]
-        if len(bias):
-            y[:] = bias
-        else:
-            y[:] = 0
-        k, end = pointers[r], pointers[r + 1]
-        while k + 4 <= end:  # four at a time: a quarter of the loads and stores of y
-            a, b, c, d = table[places[k]], table[places[k + 1]], table[places[k + 2]], table[places[k + 3]]
-            if graded:
-                va, vb, vc, vd = values[k], values[k + 1], values[k + 2], values[k + 3]
-                for j in range(n):
-                    y[j] += (va * a[j] + vb * b[j]) + (vc * c[j] + vd * d[j])
+@jit
+def _gather(pointers, places, values, table, bias, first, last, out):
+    """out[r] = bias + sum of values[k] * table[.., places[k]]; table: blocks of columns, blocks x P x C; out: R x N.
+
+    `values` may be None, all one; the compiler then leaves its branches out, which makes the rest twice as fast.
+    """
+    for block in range(table.shape[0]):  # a block of the table stays in the second-level cache for all rows
+        part, low = table[block], block * table.shape[2]
+        n = min(table.shape[2], out.shape[1] - low)
+        for r in range(first, last):
+            y = out[r, low : low + n]
+            if len(bias):
+                y[:] = bias[low : low + n]
             else:
-                for j in range(n):
-                    y[j] += (a[j] + b[j]) + (c[j] + d[j])
-            k += 4
-        while k < end:
-            a = table[places[k]]
-            if graded:
-                va = values[k]
-                for j in range(n):
-                    y[j] += va * a[j]
-            else:
-                for j in range(n):
-                    y[j] += a[j]
-            k += 1
+                y[:] = 0
+            k, end = pointers[r], pointers[r + 1]
+            while k + 4 <= end:  # four at a time: a quarter of the loads and stores of y
+                a, b, c, d = part[places[k]], part[places[k + 1]], part[places[k + 2]], part[places[k + 3]]
+                if values is None:
+                    for j in range(n):
+                        y[j] += (a[j] + b[j]) + (c[j] + d[j])
+                else:
+                    va, vb, vc, vd = values[k], values[k + 1], values[k + 2], values[k + 3]
+                    for j in range(n):
+                        y[j] += (va * a[j] + vb * b[j]) + (vc * c[j] + vd * d[j])
+                k += 4
+            while k < end:
+                a = part[places[k]]
+                if values is None:
+                    for j in range(n):
+                        y[j] += a[j]
+                else:
+                    va = values[k]
+                    for j in range(n):
+                        y[j] += va * a[j]
+                k += 1
 
 
-@_jit
-def _by_channel(rowptr, indices, values, graded, colptr, rows, sorted_values):
-    """Counting sort of the events by channel, in time order within a channel."""
-    for k in range(len(indices)):
-        colptr[indices[k] + 1] += 1
-    for i in range(len(colptr) - 1):
-        colptr[i + 1] += colptr[i]
-    place = colptr[:-1].copy()
-    for r in range(len(rowptr) - 1):
-        for k in range(rowptr[r], rowptr[r + 1]):
-            at = place[indices[k]]
-            place[indices[k]] += 1
-            rows[at] = r
-            if graded:
-                sorted_values[at] = values[k]
-
-
-@_jit
-def _scatter(rowptr, indices, values, graded, grad, low, high, out):
-    """out[indices[k]] += values[k] * grad[row of k], for the columns low..high; out: channels x N."""
-    n = high - low
-    for i in range(out.shape[0]):
-        out[i, low:high] = 0
-    for r in range(len(rowptr) - 1):
-        g = grad[r, low:high]
-        for k in range(rowptr[r], rowptr[r + 1]):
-            y = out[indices[k], low:high]
-            if graded:
-                v = values[k]
-                for j in range(n):
-                    y[j] += v * g[j]
-            else:
-                for j in range(n):
-                    y[j] += g[j]
+@jit
+def _scatter(rowptr, indices, values, grad, first, last, out):
+    """out[.., indices[k]] += values[k] * grad[row of k]; out: blocks of columns, blocks x channels x C; grad: R x N."""
+    for block in range(first, last):  # a block of the sums stays in the second-level cache for all events
+        part, low = out[block], block * out.shape[2]
+        n = min(out.shape[2], grad.shape[1] - low)
+        part[:] = 0
+        for r in range(len(rowptr) - 1):
+            g = grad[r, low : low + n]
+            for k in range(rowptr[r], rowptr[r + 1]):
+                y = part[indices[k]]
+                if values is None:
+                    for j in range(n):
+                        y[j] += g[j]
+                else:
+                    v = values[k]
+                    for j in range(n):
+                        y[j] += v * g[j]
 
 
 # -- threads --------------------------------------------------------------------------------------------------------
 
+_WIDTH = 128  # columns in a block: 2048 channels of float32 in 1 MB, a core's share of the second-level cache
 _pool: tuple[int, ThreadPoolExecutor] | None = None  # number of threads besides the caller's, and they
-_CACHE = (
-    1 << 20
-)  # bytes that stay in a core's second-level cache; below, adding into weights beats sorting the events
 _SMALL = 200_000  # multiply-adds below which starting threads costs more than it saves
 
 
@@ -110,7 +97,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _run(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> None:
+def run_pieces(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> None:
     """Call `work(first, last)` on pieces of the rows that cost about the same, one piece per thread."""
     global _pool
     rows, threads = len(pointers) - 1, torch.get_num_threads()
@@ -128,28 +115,51 @@ def _run(pointers: np.ndarray, width: int, work: Callable[[int, int], None]) -> 
         other.result()
 
 
-def _transposed(x: Tensor) -> Tensor:
-    return lease.empty((x.shape[1], x.shape[0]), x.dtype).copy_(x.detach().t())
+def _packed(weight: Tensor) -> Tensor:
+    """`out in` as blocks of columns, blocks x in x C: the weights of one channel side by side."""
+    n, channels = weight.shape
+    width = min(n, _WIDTH)
+    blocks = -(-n // width)
+    table = lease.empty((blocks, channels, width), weight.dtype)
+    for b in range(blocks):
+        part = weight.detach()[b * width : (b + 1) * width]
+        table[b, :, : len(part)].copy_(part.t())
+    return table
 
 
-def _values(values: Tensor | None) -> tuple[np.ndarray, bool]:
-    return (np.empty(0, np.float32), False) if values is None else (values.numpy(), True)
+def _unpacked(table: Tensor, n: int) -> Tensor:
+    """Blocks of columns, blocks x in x C, as `out in`."""
+    blocks, channels, width = table.shape
+    out = lease.empty((n, channels), table.dtype)
+    for b in range(blocks):
+        part = out[b * width : (b + 1) * width]
+        part.copy_(table[b, :, : len(part)].t())
+    return out
+
+
+def _values(values: Tensor | None) -> np.ndarray | None:
+    return None if values is None else values.numpy()
 
 
 # -- operators: what torch sees ---------------------------------------------------------------------------------------
 
 
-@torch.library.custom_op("snnkit::event_linear", mutates_args=(), device_types="cpu")
-def _event_linear(
+def gather_rows(
     rowptr: Tensor, indices: Tensor, values: Tensor | None, weight: Tensor, bias: Tensor | None
 ) -> Tensor:
+    """The product of `event_linear`, without gradients."""
     out = lease.empty((len(rowptr) - 1, len(weight)), weight.dtype)
-    table = _transposed(weight)  # the weights of one channel side by side
+    table = _packed(weight)
     offset = weight.new_empty(0) if bias is None else bias.detach().contiguous()
-    (v, graded), p, i = _values(values), rowptr.numpy(), indices.numpy()
+    v, p, i = _values(values), rowptr.numpy(), indices.numpy()
     w, bias_, y = table.numpy(), offset.numpy(), out.numpy()
-    _run(p, len(weight), lambda a, b: _gather(p, i, v, graded, w, bias_, a, b, y))
+    run_pieces(p, len(weight), lambda a, b: _gather(p, i, v, w, bias_, a, b, y))
     return out
+
+
+_event_linear = torch.library.custom_op(
+    "snnkit::event_linear", gather_rows, mutates_args=(), device_types="cpu"
+)
 
 
 @_event_linear.register_fake
@@ -157,23 +167,24 @@ def _(rowptr, indices, values, weight, bias):
     return weight.new_empty(len(rowptr) - 1, len(weight))
 
 
-@torch.library.custom_op("snnkit::event_linear_weight", mutates_args=(), device_types="cpu")
-def _event_linear_weight(
+def scatter_rows(
     rowptr: Tensor, indices: Tensor, values: Tensor | None, grad: Tensor, channels: int
 ) -> Tensor:
+    """The gradient of the weights of `event_linear`, without gradients of its own."""
     n, p, i = grad.shape[1], rowptr.numpy(), indices.numpy()
-    g, (v, graded) = grad.detach().contiguous().numpy(), _values(values)
-    summed = lease.empty((channels, n), grad.dtype)
+    g, v = grad.detach().contiguous().numpy(), _values(values)
+    width = min(n, _WIDTH)
+    blocks = -(-n // width)
+    summed = lease.empty((blocks, channels, width), grad.dtype)
     dw = summed.numpy()
-    if dw.nbytes <= _CACHE:  # row by row: the weights stay in cache, and a thread owns some of the outputs
-        work = np.arange(n + 1) * max(1, len(i))
-        _run(work, 1, lambda a, b: _scatter(p, i, v, graded, g, a, b, dw))
-        return _transposed(summed)
-    colptr, rows, sorted_v = np.zeros(channels + 1, np.int64), np.empty(len(i), np.int32), np.empty_like(v)
-    _by_channel(p, i, v, graded, colptr, rows, sorted_v)
-    nothing = np.empty(0, g.dtype)
-    _run(colptr, n, lambda a, b: _gather(colptr, rows, sorted_v, graded, g, nothing, a, b, dw))
-    return _transposed(summed)
+    cost = np.arange(blocks + 1) * max(1, len(i))  # a thread owns some of the outputs
+    run_pieces(cost, width, lambda a, b: _scatter(p, i, v, g, a, b, dw))
+    return _unpacked(summed, n)
+
+
+_event_linear_weight = torch.library.custom_op(
+    "snnkit::event_linear_weight", scatter_rows, mutates_args=(), device_types="cpu"
+)
 
 
 @_event_linear_weight.register_fake

@@ -97,6 +97,7 @@ def info(as_json: Json = False, seed: Seed = 0, out: OutFile = None) -> None:
 
     import snnkit
     from snnkit.datasets import cache_folder
+    from snnkit.kernels import dense
 
     result: dict[str, Any] = {
         "snnkit": snnkit.__version__,
@@ -104,6 +105,8 @@ def info(as_json: Json = False, seed: Seed = 0, out: OutFile = None) -> None:
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "bf16_units": dense.bf16_units() or "none",
+        "linear_products": _products(dense),
         "cuda": torch.cuda.is_available(),
         "data": os.environ.get("SNNKIT_DATA", ""),
         "cache": str(cache_folder()),
@@ -113,6 +116,15 @@ def info(as_json: Json = False, seed: Seed = 0, out: OutFile = None) -> None:
     if not as_json:
         flat = {k: v for k, v in result.items() if k != "libraries"} | result["libraries"]
         show_table("snnkit", ["what", "value"], [[k, str(v) or "not set"] for k, v in flat.items()])
+
+
+def _products(dense: Any) -> str:
+    """Which products Linear takes on this machine, in words."""
+    above = "bfloat16 terms where asked for" if dense.can_split() else "no bfloat16 terms"
+    return (
+        f"event-driven up to {100 * dense.CROSSOVER:g} % spikes (weight gradient {100 * dense.CROSSOVER_WEIGHT:g} %), "
+        f"sgemm above; {above}"
+    )
 
 
 def _version(name: str) -> str:

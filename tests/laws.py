@@ -161,9 +161,11 @@ class Case:
     detached: bool = False
     compare: str = ">="
     scaled: bool = False
+    form: tuple[tuple[str, Any], ...] = ()  # further options, by which a membrane takes another form
 
     def __str__(self) -> str:
         words = [self.model.__name__, self.reset, type(self.surrogate).__name__]
+        words += [f"{k}={v}" for k, v in self.form]
         return "-".join(
             words
             + ["detached"] * self.detached
@@ -185,6 +187,7 @@ class Case:
                 options["reset"] = self.reset
         if self.scaled:
             options["scale_input"] = True
+        options |= dict(self.form)
         return self.model(**options).to(dtype)
 
     def drive(
@@ -207,6 +210,25 @@ class Case:
         return xs if ports > 1 else xs[0]
 
 
+def _form(model: type[Neuron], reset: str = "subtract", *, scaled: bool = False, **options: Any) -> Case:
+    return Case(model, reset, scaled=scaled, form=tuple(options.items()))
+
+
+FORMS = [
+    _form(IF, "value", v_reset=-0.2, reset_timing="next"),
+    _form(LIF, "value", v_reset=-0.2, v_leak=0.1, solver="euler"),
+    _form(LIF, "zero", v_leak=-0.1, reset_timing="next"),
+    _form(LIF, solver="euler_quotient", reset_timing="carry"),
+    _form(LIF, scaled=True, solver="euler_quotient", reset_timing="next"),
+    _form(LIF, scaled=True, solver="euler", v_leak=[0.1, 0.0, -0.1]),
+    _form(CubaLIF, "value", v_reset=0.1, order="membrane_first", solver="euler"),
+    _form(CubaLIF, order="decay_last", scale_input="membrane", threshold=0.3, reset_timing="next"),
+    _form(CubaLIF, order="decay_last", solver="euler_quotient", v_leak=0.1),
+    _form(LeakyIntegrator, solver="euler", v_leak=0.1),
+    _form(LeakyIntegrator, scaled=True, solver="euler_quotient"),
+]
+
+
 def _all_cases() -> list[Case]:
     cases = []
     for model in PER_NEURON:
@@ -218,7 +240,7 @@ def _all_cases() -> list[Case]:
         for reset, smooth, detached in itertools.product(resets, SURROGATES, detaching):
             cases.append(Case(model, reset, smooth, detached))
     cases += [Case(model, scaled=True) for model in (LIF, CubaLIF, AdaptiveLIF, LeakyIntegrator)]
-    return [*cases, Case(LIF, compare=">"), Case(IF, "zero", compare=">")]
+    return [*cases, Case(LIF, compare=">"), Case(IF, "zero", compare=">"), *FORMS]
 
 
 ALL = _all_cases()
@@ -229,6 +251,7 @@ COMPILED = [  # what is worth a compiler's time in every run of the tests; the r
     Case(AdaptiveLIF, "subtract", SURROGATES[2], detached=True),
     Case(LeakyIntegrator),
     Case(TwoPoint),
+    FORMS[1],
     Case(Wordy),
     Case(AdEx),
     Case(HodgkinHuxley),

@@ -48,7 +48,18 @@ class _Spike(torch.autograd.Function):
 def _slope(ctx: Any) -> Tensor:
     (u,) = ctx.saved_tensors
     u = language.nearest_threshold(u) if ctx.many else u
-    return ctx.surrogate.derivative(u, *ctx.surrogate.hyper)
+    return _in_precision(u.dtype, ctx.surrogate.derivative, u, *ctx.surrogate.hyper)
+
+
+def _in_precision(precision: torch.dtype, function: Any, *arguments: Any, **words: Any) -> Any:
+    """Call a function of the vocabulary whose bare numbers are meant in this precision."""
+    if precision is torch.get_default_dtype():
+        return function(*arguments, **words)
+    token = language._precision.set(precision)
+    try:
+        return function(*arguments, **words)
+    finally:
+        language._precision.reset(token)
 
 
 def _flush(v: Tensor) -> Tensor:
@@ -98,15 +109,7 @@ def step(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """One time step: outputs and next states."""
     handed = {k: {"fire": fire, "reset": RESETS[reset]}[k] for k in equation.handed_in}
-    precision = inputs[0].dtype
-    if precision is torch.get_default_dtype():
-        results = equation.step(*inputs, *states, **constants, **handed)
-    else:
-        token = language._precision.set(precision)
-        try:
-            results = equation.step(*inputs, *states, **constants, **handed)
-        finally:
-            language._precision.reset(token)
+    results = _in_precision(inputs[0].dtype, equation.step, *inputs, *states, **constants, **handed)
     cut = len(results) - len(states)
     return list(results[:cut]), [_flush(state) for state in results[cut:]]
 

@@ -149,7 +149,7 @@ def count_above(u: Any, p: Precision) -> Any:
     return _where(n > 0.0, n, 0.0)
 
 
-BODIES: dict[str, Callable[[Any, Precision], Any]] = {
+BODIES: dict[str, Callable[..., Any]] = {
     "exp": exp,
     "log": log,
     "tanh": tanh,
@@ -167,14 +167,16 @@ def on_tensor(op: str, x: Tensor) -> Tensor:
 def lowered(program: Program, precision: str) -> Program:
     """The same program with every one of these operations written out."""
     live = program.live()
-    if not any(program.nodes[i].op in BODIES for i in live):
+    if not any(program.nodes[i].op in BODIES or program.nodes[i].op == "through" for i in live):
         return program
     tape, p = Tape(), PRECISIONS[precision]
     found: dict[int, Any] = {}
     for i in live:
         node = program.nodes[i]
         args = [found[a] for a in node.args]
-        if node.op in BODIES:
+        if node.op == "through":
+            found[i] = args[0]
+        elif node.op in BODIES:
             found[i] = BODIES[node.op](*args, p)
         else:
             found[i] = tape.add(node.op, *args, name=node.name, value=node.value)

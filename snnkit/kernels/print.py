@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from snnkit.kernels.program import Program
 
 
@@ -14,6 +16,10 @@ class Language:
 
     operations: dict[str, str]
     literal: Callable[[float], str]
+    line: Callable[[str, str, str], str] = lambda op, name, text: f"{name} = {text}"
+
+
+COMPARISONS = ("lt", "le", "gt", "ge", "eq")
 
 
 def _constant_name(value: float) -> str:
@@ -47,6 +53,30 @@ NUMBA = Language(
 )
 
 
+def c99(precision: str) -> Language:
+    """C: one `const` per operation; bits as elsewhere where the compiler does not contract a*b + c."""
+    real, end = ("float", "f") if precision == "float32" else ("double", "")
+
+    def literal(value: float) -> str:
+        text = f"{getattr(np, precision)(value)!s}{end}"
+        return f"({text})" if text.startswith("-") else text
+
+    zero, one = literal(0.0), literal(1.0)
+    tiny = "FLT_MIN" if precision == "float32" else "DBL_MIN"
+    return Language(
+        operations={
+            **NUMBA.operations,
+            "floor": f"floor{end}({{0}})",
+            "flush": f"fabs{end}({{0}}) < {tiny} ? {zero} : {{0}}",
+            "where": "{0} ? {1} : {2}",
+            "fire": f"{{0}} >= {zero} ? {one} : {zero}",
+            "fire_above": f"{{0}} > {zero} ? {one} : {zero}",
+        },
+        literal=literal,
+        line=lambda op, name, text: f"const {'int' if op in COMPARISONS else real} {name} = {text};",
+    )
+
+
 def statements(
     program: Program, language: Language, loads: dict[str, str], stores: dict[str, str]
 ) -> list[str]:
@@ -65,7 +95,7 @@ def statements(
         arguments = [names[a] for a in node.args]
         text = loads[node.name] if node.op == "leaf" else language.operations[node.op].format(*arguments)
         if text != names[index]:
-            lines.append(f"{names[index]} = {text}")
+            lines.append(language.line(node.op, names[index], text))
     return lines + [stores[name].format(names[index]) for name, index in program.results]
 
 

@@ -104,7 +104,7 @@ def test_a_step_too_long_is_refused_with_the_limit():
         EIF(tau=10e-3, dt=10e-3)
     with pytest.raises(UserError, match=r"AdEx: dt=0.01 is too large.*capacitance/leak = 0.00937 s"):
         AdEx(dt=10e-3)
-    with pytest.raises(UserError, match="AdEx has no pattern 'burst'.*bursting"):
+    with pytest.raises(UserError, match=r"AdEx has no pattern 'burst'.*bursting"):
         AdEx.of("burst", dt=1e-5)
     with pytest.raises(UserError, match="positive delta"):
         AdEx(dt=1e-5, delta=0.0)

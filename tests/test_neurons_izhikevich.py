@@ -181,9 +181,9 @@ def test_wrong_choices_are_refused():
         UserError, match=r'dt=0.001 s is too large for the scheme "euler", whose limit is 0.0005 s'
     ):
         Izhikevich(dt=1e-3, scheme="euler")
-    with pytest.raises(UserError, match="unknown scheme 'half'.*halves"):
+    with pytest.raises(UserError, match=r"unknown scheme 'half'.*halves"):
         Izhikevich(dt=1e-3, scheme="half")
-    with pytest.raises(UserError, match="no cell 'RSS'.*RS"):
+    with pytest.raises(UserError, match=r"no cell 'RSS'.*RS"):
         Izhikevich.of("RSS", dt=1e-3)
 
 

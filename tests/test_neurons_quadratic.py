@@ -51,7 +51,7 @@ def test_it_restarts_at_v_reset_whatever_the_overshoot(monkeypatch):
 def test_a_step_too_long_is_refused_with_the_limit():
     with pytest.raises(UserError, match=r"dt=0.001 is too large.*= 0.00025 s"):
         QIF(tau=5e-3, dt=1e-3, v_rest=0.0, v_critical=0.0, v_peak=10.0, v_reset=-10.0)
-    with pytest.raises(UserError, match="v_peak=-1.0 and v_reset=0.0"):
+    with pytest.raises(UserError, match=r"v_peak=-1.0 and v_reset=0.0"):
         QIF(tau=5e-3, dt=1e-3, v_peak=-1.0, v_reset=0.0)
 
 

@@ -35,8 +35,8 @@ def ours(net, x):
     return torch.stack(spikes), torch.stack(states)
 
 
-def assert_alike(theirs, mine, low=0.01, high=0.7):
+def assert_alike(theirs, mine, low=0.01, high=0.7, rounding=2e-6):
     """Every spike equal, at a rate that says something, and states to rounding."""
     assert low < theirs[0].mean() < high
     assert torch.equal(theirs[0], mine[0])
-    torch.testing.assert_close(theirs[1], mine[1], rtol=2e-6, atol=2e-6)
+    torch.testing.assert_close(theirs[1], mine[1], rtol=rounding, atol=rounding)

@@ -10,6 +10,7 @@ from snnkit.interop import from_norse
 from snnkit.neurons import CubaLIF
 
 norse = pytest.importorskip("norse.torch", reason="norse is not installed: make peers")
+from norse.torch.functional import izhikevich
 from norse.torch.functional.iaf import IAFParameters
 from norse.torch.functional.leaky_integrator import LIParameters
 from norse.torch.functional.lif import LIFParameters
@@ -86,6 +87,17 @@ def test_sequences_on_the_kernels():
 def test_iaf(v_reset, ties):
     cell, x = norse.IAFCell(IAFParameters(v_reset=tensor(v_reset))), drive(1.0, ties)
     assert_alike(run(cell, x), ours(from_norse(cell), x))
+
+
+@TIES
+@pytest.mark.parametrize("kind", ["tonic_spiking", "tonic_bursting", "class_2_exc"])
+def test_izhikevich(kind, ties):
+    """Potentials are in mV here: on the upstroke they differ by as much as rounding grew."""
+    cell, x = norse.IzhikevichCell(getattr(izhikevich, kind)), drive(30.0, ties)
+    theirs, mine = run(cell, x), ours(from_norse(cell), x)
+    assert 0.01 < theirs[0].mean() < 0.7
+    assert torch.equal(theirs[0], mine[0])
+    assert (theirs[1] - mine[1]).abs().max() < 0.5
 
 
 @TIES

@@ -53,6 +53,15 @@ def test_lapicque(reset, given, ties):
     assert_alike((spikes, states / ratio), ours(from_snntorch(cell), x), high=0.9)
 
 
+@TIES
+def test_alpha(ties):
+    cell = snn.Alpha(alpha=0.9, beta=0.8, reset_mechanism="none", init_hidden=True)
+    x = drive(1.0, ties) - 0.375
+    spikes, states = step_by_step(cell, x, lambda cell, _: cell.mem)
+    net = from_snntorch(cell)
+    assert_alike((spikes, states * net[0].threshold.item()), ours(net, x), rounding=2e-5)
+
+
 def test_a_residual_above_threshold_is_carried_as_they_do():
     """The trap of reset_delay=False: from 3.5 without leak, spikes stop while the membrane is still above 1."""
     cell = snn.Leaky(beta=1.0, reset_delay=False, init_hidden=True)
@@ -122,6 +131,8 @@ def test_what_has_no_counterpart_is_named():
                 nn.Linear(4, 4), snn.RLeaky(0.9, linear_features=4), snn.Leaky(0.9), nn.MaxPool2d(2)
             )
         )
+    with pytest.raises(UserError, match=r"Alpha: reset_mechanism='zero' is not supported"):
+        from_snntorch(snn.Alpha(0.9, 0.8))
     with pytest.raises(UserError, match=r"Leaky: inhibition is not supported"):
         from_snntorch(snn.Leaky(0.9, inhibition=True))
     with pytest.raises(UserError, match=r"layer 0 .* reset_timing='next'"):

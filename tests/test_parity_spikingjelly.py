@@ -58,6 +58,13 @@ def test_cuba_lif(v_reset, ties):
     compare(neuron.CUBALIFNode(c_decay=0.5, v_decay=0.75, v_threshold=0.5, v_reset=v_reset), drive(0.3, ties))
 
 
+@TIES
+@pytest.mark.parametrize("tau", [2.0, 3.3])
+@pytest.mark.parametrize("kind", [neuron.QIFNode, neuron.EIFNode])
+def test_neurons_with_an_upswing(kind, tau, ties):
+    compare(kind(tau=tau), drive(1.5, ties))
+
+
 def test_whole_sequences_on_the_kernels():
     cell = neuron.LIFNode(tau=2.0, v_reset=-0.25, step_mode="m")
     x = drive(3.0, True)
@@ -65,9 +72,11 @@ def test_whole_sequences_on_the_kernels():
 
 
 @pytest.mark.parametrize("detach", [True, False])
-def test_gradients_are_theirs(detach):
+@pytest.mark.parametrize("kind", ["ATan", "Sigmoid", "PiecewiseQuadratic", "Rect"])
+def test_gradients_are_theirs(kind, detach):
+    smooth = getattr(theirs_surrogate, kind)(alpha=1.5)
     cell = neuron.LIFNode(
-        tau=2.5, v_reset=None, detach_reset=detach, surrogate_function=theirs_surrogate.ATan(), step_mode="m"
+        tau=2.5, v_reset=None, detach_reset=detach, surrogate_function=smooth, step_mode="m"
     )
     x, weight = drive(3.0, False)[:40, :, :5], torch.linspace(0.5, 1.5, 40).view(-1, 1, 1)
     with torch.enable_grad():
@@ -112,5 +121,7 @@ def test_options_are_kept():
 def test_what_has_no_counterpart_is_named():
     with pytest.raises(UserError, match=r"layer 0 \(WSLinear\) has no counterpart.*layer 1\.0 \(PSN\)"):
         from_spikingjelly(nn.Sequential(layer.WSLinear(4, 4), nn.Sequential(neuron.PSN(4)), neuron.IFNode()))
+    with pytest.raises(UserError, match="v_reset=None is not supported"):
+        from_spikingjelly(neuron.QIFNode(v_reset=None))
     with pytest.raises(UserError, match=r"layer 0 \(AvgPool2d\): ceil_mode is not supported"):
         from_spikingjelly(nn.Sequential(layer.AvgPool2d(2, ceil_mode=True)))

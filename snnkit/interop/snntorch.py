@@ -8,7 +8,7 @@ from torch import nn
 
 from snnkit.interop.peers import check, everywhere, number, translate
 from snnkit.layers import Sequential
-from snnkit.neurons import IF, LIF, CubaLIF, Decay
+from snnkit.neurons import IF, LIF, Alpha, CubaLIF, Decay
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -16,7 +16,8 @@ def from_snntorch(module: nn.Module, *, dt: float = 1e-3, surrogate: Surrogate |
     """A network of snnTorch as a `Sequential` that spikes alike.
 
     It runs whole sequences `[T, B, *N]`, begins every one from rest and answers spikes only. Read are nn.Sequential,
-    Leaky, Synaptic and Lapicque, and the layers of torch that a network is made of.
+    Leaky, Synaptic, Lapicque and Alpha (without a reset, as its others have no like), and the layers of torch that a
+    network is made of.
 
     A delayed reset stays one: `reset_timing="next"`. With `reset_mechanism="zero"` a Leaky's delay changes no spike,
     so ours resets at once, and its state at a spike is 0 where snnTorch still shows the charge.
@@ -93,4 +94,23 @@ def _lapicque(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     )
 
 
-NEURONS = {"Leaky": _leaky, "Synaptic": _synaptic, "Lapicque": _lapicque}
+def _alpha(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    """Both kernels are αⁿ - βⁿ up to a factor: theirs has c in front, ours a peak of 1; the threshold takes it up."""
+    options = _options(m, surrogate)
+    alpha, beta = m.alpha.clamp(0, 1).double(), m.beta.clamp(0, 1).double()
+    check(
+        {
+            f"reset_mechanism={options['reset']!r}": options["reset"] != "none",
+            "alpha below beta": bool((alpha <= beta).any()),
+        }
+    )
+    decays: Any = {"tau_mem": _decay(alpha), "tau_syn": _decay(beta), "dt": dt}
+    height = Alpha(**decays).constants()["gain"].detach() / (alpha - beta)
+    theirs = alpha.log() / (beta.log() - alpha.log()) + 1.0
+    options["threshold"] = number(options["threshold"] * height / theirs)
+    return Alpha(
+        learn=_learned(m, tau_mem="alpha", tau_syn="beta", threshold="threshold"), **decays, **options
+    )
+
+
+NEURONS = {"Leaky": _leaky, "Synaptic": _synaptic, "Lapicque": _lapicque, "Alpha": _alpha}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import re
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from snnkit.kernels import loops_numba, operator, run_numba
 from snnkit.neurons import (
     EIF,
     IF,
+    KLIF,
     LIF,
     QIF,
     TCLIF,
@@ -23,18 +25,33 @@ from snnkit.neurons import (
     Alpha,
     ApicalBurst,
     BalancedResonateAndFire,
+    ComplementaryLIF,
     CubaLIF,
+    DeltaEncoder,
+    GatedLIF,
     HodgkinHuxley,
+    IntegerLIF,
     Izhikevich,
     LeakyIntegrator,
+    MetaNeuron,
+    MultiSpikeIF,
     Neuron,
+    ParametricLIF,
     ResonateAndFire,
+    SigmaDecoder,
+    SigmaDelta,
+    SignedIF,
+    StochasticLIF,
+    TernaryIF,
+    TernaryLIF,
     neuron,
     surrogate,
     use_reference,
 )
+from snnkit.neurons import Refractory as RefractoryTime
 from snnkit.neurons import TwoPoint as ApicalTwoPoint
 from snnkit.neurons.language import clip, exp, log, maximum, sigmoid, sqrt, tanh, where
+from snnkit.neurons.refractory import hold
 
 # Two neurons that a user might add; docs/neurons.md shows the first -------------------------------------------
 
@@ -107,6 +124,16 @@ class Wordy(Neuron):
         return {"decay": self.decay(self.time_constant("tau")), "slope": self.slope}
 
 
+class RefractoryLIF(RefractoryTime):
+    """The refractory time of the library around one of its neurons, made as the others are made."""
+
+    equation = hold(LIF.equation, ("v",))
+    learnable = ("tau", "threshold")
+
+    def __init__(self, *, t_ref, **options):
+        super().__init__(LIF(**options), t_ref)
+
+
 # Cases ----------------------------------------------------------------------------------------------------------
 
 MS = 1e-3
@@ -130,7 +157,25 @@ PER_NEURON = {  # one value per neuron, three neurons
     ApicalTwoPoint: {"tau": [10 * MS, 20 * MS, 30 * MS], "dt": MS},
     TCLIF: {"soma_to_dendrite": [0.3, 0.5, 0.8]},
     ApicalBurst: {"b": [100e-12, 200e-12, 300e-12], "dt": 0.5 * MS},
-}
+    ParametricLIF: {"tau": [3 * MS, 5 * MS, 9 * MS], "dt": MS, "scale_input": False, "learn": ("tau", "threshold")},
+    KLIF: {"tau": [6 * MS, 9 * MS, 12 * MS], "dt": MS, "k": [0.9, 1.0, 1.1]},
+    GatedLIF: {"gate_leak": [0.3, 0.6, 0.8]},
+    ComplementaryLIF: {"tau": [2 * MS, 4 * MS, 8 * MS], "dt": MS},
+    TernaryIF: {"threshold": [0.8, 1.0, 1.3], "threshold_below": [0.5, 0.7, 0.9]},
+    TernaryLIF: {"tau": [8 * MS, 12 * MS, 20 * MS], "dt": MS, "threshold_below": 0.3},
+    SignedIF: {"threshold": [0.5, 0.7, 1.1]},
+    MultiSpikeIF: {"threshold": [0.2, 0.3, 0.5]},
+    IntegerLIF: {"tau": [2 * MS, 4 * MS, 8 * MS], "dt": MS, "threshold": 0.5},
+    DeltaEncoder: {"threshold": [0.4, 0.5, 0.7], "send": "round"},
+    SigmaDelta: {"threshold": [0.4, 0.5, 0.7], "send": "round", "bias": 0.1},
+    SigmaDecoder: {},
+    StochasticLIF: {"tau": [8 * MS, 12 * MS, 20 * MS], "dt": MS, "width": 0.3},
+    MetaNeuron: {
+        "tau": [8 * MS, 12 * MS, 20 * MS], "dt": MS, "amplitude_noise": 0.4, "threshold_noise": 0.2,
+        "learn": ("tau", "threshold", "transmission", "amplitude_noise", "threshold_noise"),
+    },
+    RefractoryLIF: {"tau": [8 * MS, 12 * MS, 20 * MS], "dt": MS, "t_ref": [0.0, MS, 3 * MS]},
+}  # fmt: skip
 GAIN = {  # of the drive, so that each spikes neither always nor never
     CubaLIF: 0.5,
     LeakyIntegrator: 1.0,
@@ -146,6 +191,17 @@ GAIN = {  # of the drive, so that each spikes neither always nor never
 }
 UPSWING = (QIF, EIF, AdEx, Izhikevich)  # without a hard reset they run away, and finite differences with them
 RESETS_NOTHING = (HodgkinHuxley,)  # and so has no options for it
+THROUGH = (  # derivatives that no smooth network has
+    MultiSpikeIF, IntegerLIF, DeltaEncoder, SigmaDelta, StochasticLIF, MetaNeuron,
+)  # fmt: skip
+NOISE = ("noise", "release", "amplitude", "level")  # ports that ask for no gradient
+SENDS = {  # what a neuron may send, if not 0 and 1; None for any number
+    **dict.fromkeys((TernaryIF, TernaryLIF, SignedIF), (-1.0, 0.0, 1.0)),
+    MultiSpikeIF: tuple(map(float, range(20))),
+    IntegerLIF: (0.0, 1.0, 2.0, 3.0, 4.0),
+    DeltaEncoder: None,
+    SigmaDelta: None,
+}
 SURROGATES = (
     surrogate.ATan(alpha=1.7),
     surrogate.FastSigmoid(slope=3.0),
@@ -180,14 +236,13 @@ class Case:
     def build(self, dtype: torch.dtype = torch.float64) -> Neuron:
         options: dict[str, Any] = {"learn": self.model.learnable, **PER_NEURON[self.model]}
         if self.spikes:
-            options["surrogate"] = self.surrogate
-            if self.model not in RESETS_NOTHING:
-                options |= {"detach_reset": self.detached, "compare": self.compare}
+            options |= {"surrogate": self.surrogate, "detach_reset": self.detached, "compare": self.compare}
             if "reset" in self.model.equation.handed_in:
                 options["reset"] = self.reset
         if self.scaled:
             options["scale_input"] = True
         options |= dict(self.form)
+        options = {k: v for k, v in options.items() if takes(self.model, k)}
         return self.model(**options).to(dtype)
 
     def drive(
@@ -206,8 +261,16 @@ class Case:
         low = -0.58 if self.reset == "none" and self.spikes else -0.3  # without resets, or they only rise
         shape = (ports, steps, batch, neurons)
         x = gain * (torch.rand(shape, generator=generator, dtype=torch.float64) * 1.2 + low)
-        xs = tuple(row.to(dtype).requires_grad_() for row in x)
+        named = zip(x, self.model.equation.ports, strict=True)
+        xs = tuple(row.to(dtype).requires_grad_(port not in NOISE) for row, port in named)
         return xs if ports > 1 else xs[0]
+
+
+def takes(model: type[Neuron], option: str) -> bool:
+    if model in RESETS_NOTHING and option in ("detach_reset", "compare"):
+        return False
+    given = inspect.signature(model).parameters
+    return option in given or any(p.kind is p.VAR_KEYWORD for p in given.values())
 
 
 def _form(model: type[Neuron], reset: str = "subtract", *, scaled: bool = False, **options: Any) -> Case:
@@ -226,6 +289,16 @@ FORMS = [
     _form(CubaLIF, order="decay_last", solver="euler_quotient", v_leak=0.1),
     _form(LeakyIntegrator, solver="euler", v_leak=0.1),
     _form(LeakyIntegrator, scaled=True, solver="euler_quotient"),
+    _form(ParametricLIF, "value", scaled=True, v_reset=[-0.1, 0.0, 0.1], learn=ParametricLIF.learnable),
+    _form(KLIF, "zero", scaled=True, scale_reset=True, solver="euler"),
+    _form(TernaryLIF, solver="euler_quotient"),
+    _form(MultiSpikeIF, n_max=2, v_min=-0.2),
+    _form(DeltaEncoder, send="graded", learn=()),
+    _form(DeltaEncoder, send="trunc"),
+    _form(SigmaDelta, send="graded", activation=None, learn="bias"),
+    _form(StochasticLIF, form="sigmoid", reset="zero", learn=("tau", "threshold", "width")),
+    _form(MetaNeuron, "value", v_reset=-0.2, learn=MetaNeuron.learnable),
+    _form(RefractoryLIF, v_reset=-0.1, reset="value", solver="euler"),
 ]
 
 
@@ -236,8 +309,9 @@ def _all_cases() -> list[Case]:
             cases.append(Case(model))
             continue
         resets = ("subtract", "zero", "none") if "reset" in model.equation.handed_in else ("subtract",)
-        detaching = (False,) if model in RESETS_NOTHING else (False, True)
-        for reset, smooth, detached in itertools.product(resets, SURROGATES, detaching):
+        detaching = (False, True) if takes(model, "detach_reset") else (False,)
+        smoothed = SURROGATES if takes(model, "surrogate") else SURROGATES[:1]
+        for reset, smooth, detached in itertools.product(resets, smoothed, detaching):
             cases.append(Case(model, reset, smooth, detached))
     cases += [Case(model, scaled=True) for model in (LIF, CubaLIF, AdaptiveLIF, LeakyIntegrator)]
     return [*cases, Case(LIF, compare=">"), Case(IF, "zero", compare=">"), *FORMS]
@@ -255,6 +329,9 @@ COMPILED = [  # what is worth a compiler's time in every run of the tests; the r
     Case(Wordy),
     Case(AdEx),
     Case(HodgkinHuxley),
+    Case(TernaryLIF),
+    Case(MultiSpikeIF, detached=True),
+    Case(ComplementaryLIF),
     Case(ApicalBurst, surrogate=SURROGATES[1]),
 ]
 
@@ -276,7 +353,7 @@ def run(cell: Neuron, x: Any, state: Any = None) -> tuple[list[Tensor], list[Ten
     results = [outputs, *end]
     weights = [torch.rand(r.shape, generator=generator, dtype=torch.float64).to(r.dtype) for r in results]
     sum((r * w).sum() for r, w in zip(results, weights, strict=True)).backward()
-    gradients = [t.grad for t in (*leaves(x), *cell.parameters())]
+    gradients = [t.grad for t in (*leaves(x), *cell.parameters()) if t.requires_grad]
     return [r.detach() for r in results], gradients
 
 

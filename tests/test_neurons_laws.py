@@ -6,6 +6,8 @@ import torch
 from laws import (
     ALL,
     COMPILED,
+    SENDS,
+    THROUGH,
     definition_of,
     interpret,
     leaves,
@@ -24,15 +26,16 @@ from snnkit.neurons import LIF, surrogate, use_reference
 every = pytest.mark.parametrize("case", ALL, ids=str)
 compiled = pytest.mark.parametrize("case", COMPILED, ids=str)
 precisions = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-SMOOTH = [c for c in ALL if c.spikes and not c.detached and c.compare == ">="]
+SMOOTH = [c for c in ALL if c.spikes and not c.detached and c.compare == ">=" and c.model not in THROUGH]
 
 
 @pytest.mark.parametrize("case", [c for c in ALL if c.spikes], ids=str)
 def test_the_drive_neither_silences_nor_saturates_the_neuron(case):
     with use_reference():
         spikes = case.build()(case.drive())
-    assert set(spikes.unique().tolist()) <= {0.0, 1.0}
-    assert 0.01 < spikes.mean() < 0.8
+    sent = SENDS.get(case.model, (0.0, 1.0))
+    assert sent is None or set(spikes.unique().tolist()) <= set(sent)
+    assert 0.01 < (spikes != 0).double().mean() < 0.8
 
 
 @precisions

@@ -186,7 +186,7 @@ def _exact(name: str, node: Any, meta: dict[str, Any], dt: float | None) -> Neur
             if own is not None and np.min(meta[key]) <= own:  # as a factor per step, any is allowed
                 settings[key] = Decay(_value(meta[decay]))
         elif decay in meta and hasattr(kind, key) and (key != "tau" or kind is not CubaLIF):
-            settings[key] = _value(-settings["dt"] / np.log(meta[decay]))
+            settings[key] = Decay(_value(meta[decay]))
     if "solver" in meta:
         settings["solver"] = str(meta["solver"])
     if "scale_input" in meta:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from snnkit.activity import layer_names
 from snnkit.errors import UserError
 from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, SumPool2d
-from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron
+from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron, forms
 from snnkit.neurons.membrane import Membrane
 
 Shape = tuple[int, ...]
@@ -111,6 +111,8 @@ def _chain(net: nn.Module) -> list[Layer]:
             )
         elif not isinstance(module, KNOWN):
             problems.append(f"{name} is a {type(module).__name__}")
+        elif isinstance(module, Membrane) and not _familiar(module):
+            problems.append(f"{name} is a {type(module).__name__}, a neuron with a step of its own")
         elif isinstance(module, Membrane) and (untold := _untold(module)):
             problems.append(
                 f"{name} is a {type(module).__name__} with {untold}, which a NIR file of snnkit does not carry"
@@ -125,6 +127,12 @@ def _chain(net: nn.Module) -> list[Layer]:
 
 
 KNOWN = (nn.Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, BatchNorm, IF, LIF, CubaLIF, LeakyIntegrator)
+
+
+def _familiar(m: Membrane) -> bool:
+    """Whether a neuron is one of NIR's, or derived from one without another equation."""
+    kinds: tuple[Any, ...] = tuple(TIME_CONSTANTS)
+    return any(isinstance(m, k) and type(m).equation is k.equation for k in kinds)
 
 
 def _untold(m: Membrane) -> str:
@@ -269,13 +277,20 @@ def _neuron(name: str, m: Neuron, shape: Shape) -> nir.NIRNode:
 
 def _metadata(m: Neuron) -> dict[str, Any]:
     """Everything a step depends on, in double precision; scalars where all neurons are alike."""
-    meta: dict[str, Any] = {"snnkit_kind": type(m).__name__}
+    kind = next(k for k in TIME_CONSTANTS if isinstance(m, k))
+    meta: dict[str, Any] = {"snnkit_kind": kind.__name__}
+    learn = m._learn
     if m.dt is not None:
         meta["dt"] = m.dt
     meta["initial_v"] = _plain(m.initial_v)
-    for key in TIME_CONSTANTS[type(m)]:
+    for key in TIME_CONSTANTS[kind]:
+        factor = "decay_syn" if key == "tau_syn" else "decay"
+        if type(m) is not kind:  # a relative, which holds its time constants in its own way
+            meta[factor] = _plain(_factor(m, factor))
+            learn = tuple(word for word in learn if word != key)
+            continue
         tau = getattr(m, key)
-        meta["decay_syn" if key == "tau_syn" else "decay"] = _plain(m.decay(tau))
+        meta[factor] = _plain(m.decay(tau))
         meta[key] = _plain(tau)
         if f"log_{key}" in dict(m.named_parameters(recurse=False)):
             meta[f"log_{key}"] = _learned(getattr(m, f"log_{key}"))
@@ -284,16 +299,24 @@ def _metadata(m: Neuron) -> dict[str, Any]:
     if m.solver != "exact":
         meta["solver"] = m.solver
     if isinstance(m, LeakyIntegrator):
-        return meta | {"learn": ",".join(m._learn)}
+        return meta | {"learn": ",".join(learn)}
     return meta | {
         "threshold": _learned(m.threshold) if "threshold" in m._learn else _plain(m.threshold),
         "reset": m.reset,
         "compare": m.compare,
         "detach_reset": m.detach_reset,
-        "learn": ",".join(m._learn),
+        "learn": ",".join(learn),
         "surrogate": type(m.surrogate).__name__,
         "surrogate_fields": np.array(m.surrogate.hyper),
     }
+
+
+def _factor(m: Any, name: str) -> Tensor:
+    """What is left of a membrane after one step, from the constant of its form."""
+    constant = m.constants()[name.replace("decay", forms.SOLVERS[m.solver])].double()
+    if m.solver == "exact":
+        return constant
+    return 1.0 - (constant if m.solver == "euler" else 1.0 / constant)
 
 
 def _array(x: Any) -> np.ndarray:

@@ -7,6 +7,7 @@ in DRIVES is driven by a step that a short search finds.
 from __future__ import annotations
 
 import inspect
+import re
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,11 +118,8 @@ def page() -> str:
     for model in models():
         name = model.__name__
         first, equation, remarks = words(model)
-        cell = "<br>".join(
-            f"`{' '.join(line.split())}`"
-            for line in equation.replace("|", "\\|").splitlines()
-            if line.strip()
-        )
+        pieces = re.split(r"\n| {3,}", equation.replace("|", "\\|").replace("`", ""))
+        cell = "<br>".join(f"`{piece.strip()}`" for piece in pieces if piece.strip())
         what = first.split(":")[0].split(" (")[0].rstrip(".")
         rows.append(f"| [`{name}`](#{name.lower()}) | {what} | {cell} |")
         pictures = "\n".join(f"![{name} driven by a step](pictures/{file})" for file in files(name))
@@ -132,8 +130,8 @@ def page() -> str:
 
 HEAD = """# All neurons
 
-Every one of these is one step function, run by every back-end ([neurons](neurons.md) tells how). This page and its
-pictures are written by `python docs/pictures.py` from the docstrings, which also list the parameters:
+Every one of these is one step function, run by every back-end ([neurons](neurons.md) tells how); only the parallel
+ones (PSN) are products over time. This page and its pictures are written by `python docs/pictures.py` from the docstrings, which also list the parameters:
 `help(snnkit.neurons.LIF)`. In the equations, s = [u >= θ] is 1 where the condition holds and 0 elsewhere.
 
 In the pictures the input is above, in red a second one; the membrane below it, after the reset; spikes are the strokes

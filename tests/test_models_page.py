@@ -1,6 +1,7 @@
 """docs/models.md has every neuron, and small pictures."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ DOCS = Path(__file__).parent.parent / "docs"
 @pytest.fixture(scope="module")
 def pictures():
     specification = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
-    module = importlib.util.module_from_spec(specification)
+    module = sys.modules["pictures"] = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
-    return module
+    yield module
+    del sys.modules["pictures"]
 
 
 def test_the_page_has_every_neuron_and_its_pictures(pictures):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels import run_numba
+from snnkit.kernels import run_numba, run_triton
 from snnkit.kernels.program import Definition
 
 _registry: dict[str, Definition] = {}
@@ -32,6 +32,11 @@ def lookup(key: str) -> Definition:
             f"no neuron {key!r} in this process: construct one like it before running a graph that names it"
         )
     return _registry[key]
+
+
+def runs_on(device: str) -> bool:
+    """Whether a kind of device has kernels: a CPU always, CUDA where Triton is installed."""
+    return device == "cpu" or (device == "cuda" and run_triton.available())
 
 
 def default_chunk(steps: int) -> int:
@@ -51,6 +56,11 @@ def scan_op(
 ) -> list[Tensor]:
     """Outputs `[T, *S]`, end states `[*S]`, then the states of every chunk-th step `[K, *S]`."""
     return run_numba.scan(lookup(key), chunk, inputs, constants, states)
+
+
+@scan_op.register_kernel("cuda")
+def _(key, chunk, inputs, constants, states):
+    return run_triton.scan(lookup(key), chunk, inputs, constants, states)
 
 
 @scan_op.register_fake
@@ -79,6 +89,13 @@ def adjoint_op(
     """Gradients of the states at the start `[*S]`, then those of the ports `[T, *S]` and constants `[*S]` that
     `wanted` names (words such as `port_x const_decay`)."""
     return run_numba.adjoint(
+        lookup(key), chunk, wanted, hyper, inputs, constants, kept, output_bars, state_bars
+    )
+
+
+@adjoint_op.register_kernel("cuda")
+def _(key, chunk, wanted, hyper, inputs, constants, kept, output_bars, state_bars):
+    return run_triton.adjoint(
         lookup(key), chunk, wanted, hyper, inputs, constants, kept, output_bars, state_bars
     )
 

@@ -53,6 +53,22 @@ NUMBA = Language(
 )
 
 
+def triton(precision: str) -> Language:
+    """Triton; literals are names of tensors, for a bare one may be float32."""
+    return Language(
+        operations={
+            **NUMBA.operations,
+            "div": "tl.div_rn({0}, {1})" if precision == "float32" else "{0} / {1}",  # `/` is approximate
+            "floor": "tl.floor({0})",
+            "flush": "tl.where(tl.abs({0}) < TINY, ZERO, {0})",
+            "where": "tl.where({0}, {1}, {2})",
+            "fire": "tl.where({0} >= ZERO, ONE, ZERO)",
+            "fire_above": "tl.where({0} > ZERO, ONE, ZERO)",
+        },
+        literal=_constant_name,
+    )
+
+
 def c99(precision: str) -> Language:
     """C: one `const` per operation; bits as elsewhere where the compiler does not contract a*b + c."""
     real, end = ("float", "f") if precision == "float32" else ("double", "")

@@ -233,7 +233,7 @@ class Neuron(nn.Module):
         if inputs[0].shape[0] == 0:
             outputs = [inputs[0].clone() for _ in range(self._outputs())]
             return self._pack(outputs), self.State(*states)
-        if inputs[0].device.type == "cpu" and not reference.chosen():
+        if operator.runs_on(inputs[0].device.type) and not reference.chosen():
             outputs, states = self._fused(inputs, states, constants)
         else:
             outputs, states = reference.scan(

@@ -48,7 +48,7 @@ def test_lif(tau, decay_input, v_reset, ties):
 @pytest.mark.parametrize("decay_input", [True, False])
 def test_parametric_lif(decay_input, v_reset, ties):
     cell = neuron.ParametricLIFNode(init_tau=3.3, decay_input=decay_input, v_reset=v_reset)
-    assert dict(from_spikingjelly(cell).named_parameters()).keys() == {"0.log_tau"}
+    assert dict(from_spikingjelly(cell).named_parameters())["0.w_tau"] == cell.w
     compare(cell, drive(3.0 if decay_input else 1.0, ties))
 
 
@@ -63,6 +63,39 @@ def test_cuba_lif(v_reset, ties):
 @pytest.mark.parametrize("kind", [neuron.QIFNode, neuron.EIFNode])
 def test_neurons_with_an_upswing(kind, tau, ties):
     compare(kind(tau=tau), drive(1.5, ties))
+
+
+@TIES
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("scale_reset", [False, True])
+@pytest.mark.parametrize("decay_input", [False, True])
+def test_klif(v_reset, scale_reset, decay_input, ties):
+    cell = neuron.KLIFNode(v_reset=v_reset, scale_reset=scale_reset, decay_input=decay_input)
+    cell.k.fill_(2.0 if ties else 1.3)  # they divide θ by k where we divide u - θ: alike to rounding
+    compare(cell, drive(1.0 if decay_input else 0.5, ties))
+
+
+@TIES
+def test_complementary_lif(ties):
+    compare(neuron.ComplementaryLIFNode(tau=2.0), drive(1.5, ties))
+
+
+@TIES
+@pytest.mark.parametrize("v_reset", [0.0, None])
+@pytest.mark.parametrize("cell", [neuron.TernaryIFNode, neuron.TernaryLIFNode])
+def test_ternary(cell, v_reset, ties):
+    compare(cell(v_reset=v_reset), drive(1.0, ties))
+
+
+def test_parallel_neurons():
+    x = drive(1.0, False)
+    torch.manual_seed(0)
+    whole = neuron.PSN(200)
+    whole.weight.mul_(3.0)
+    for cell in (whole, neuron.SlidingPSN(k=3, step_mode="m")):
+        theirs = cell(x)
+        assert 0.01 < theirs.mean() < 0.7
+        assert torch.equal(from_spikingjelly(cell)(x), theirs)
 
 
 def test_whole_sequences_on_the_kernels():
@@ -119,8 +152,12 @@ def test_options_are_kept():
 
 
 def test_what_has_no_counterpart_is_named():
-    with pytest.raises(UserError, match=r"layer 0 \(WSLinear\) has no counterpart.*layer 1\.0 \(PSN\)"):
-        from_spikingjelly(nn.Sequential(layer.WSLinear(4, 4), nn.Sequential(neuron.PSN(4)), neuron.IFNode()))
+    with pytest.raises(
+        UserError, match=r"layer 0 \(WSLinear\) has no counterpart.*layer 1\.0 \(GatedLIFNode\)"
+    ):
+        from_spikingjelly(
+            nn.Sequential(layer.WSLinear(4, 4), nn.Sequential(neuron.GatedLIFNode(4)), neuron.IFNode())
+        )
     with pytest.raises(UserError, match="v_reset=None is not supported"):
         from_spikingjelly(neuron.QIFNode(v_reset=None))
     with pytest.raises(UserError, match=r"layer 0 \(AvgPool2d\): ceil_mode is not supported"):

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from snnkit import neurons
+from snnkit.layers import Linear, Recurrent
 
 PAGE = (Path(__file__).parent.parent / "docs" / "peers.md").read_text()
 VALUES = {
     "alpha": 0.9, "beta": 0.8, "R": 2.0, "C": 5.0, "time_step": 1.0, "threshold": 1.0, "dt": 1e-3, "tau": 2.0,
     "init_tau": 2.0, "c_decay": 0.5, "v_decay": 0.75, "v_c": 0.8, "a0": 1.0, "v_threshold": 1.0, "v_reset": -0.1,
-    "delta_T": 1.0, "theta_rh": 0.8,
+    "delta_T": 1.0, "theta_rh": 0.8, "T": 4, "k": 2,
 }  # fmt: skip
 
 
@@ -35,9 +36,15 @@ def expressions():
 
 @pytest.mark.parametrize("code, common", list(expressions()))
 def test_every_neuron_of_the_tables_can_be_built(code, common):
-    names = {**vars(neurons), **VALUES, "COMMON": eval(common)}  # noqa: S307 (our own page)
+    names = {
+        **vars(neurons),
+        **VALUES,
+        "Recurrent": Recurrent,
+        "linear": Linear(3, 3),
+        "COMMON": eval(common),
+    }  # noqa: S307 (our own page)
     cell = eval(code, names)  # noqa: S307
-    assert isinstance(cell, neurons.Neuron)
+    assert isinstance(cell, neurons.Neuron | Recurrent | neurons.PSN | neurons.SlidingPSN)
     assert cell(torch.rand(4, 1, 3)).shape == (4, 1, 3)
 
 

@@ -82,6 +82,16 @@ def test_sequences_on_the_kernels():
     assert torch.equal(from_norse(module)(x), module(x)[0])
 
 
+def test_recurrent_cells():
+    torch.manual_seed(4)
+    x = drive(1.5, False)
+    for kind in (norse.LIFRecurrentCell, norse.LIFRecurrent):
+        cell = kind(64, 32)
+        theirs = cell(x)[0] if kind is norse.LIFRecurrent else run(cell, x)[0]
+        assert 0.01 < theirs.mean() < 0.7
+        assert torch.equal(from_norse(cell)(x), theirs)
+
+
 @TIES
 @pytest.mark.parametrize("v_reset", [0.0, -0.25])
 def test_iaf(v_reset, ties):

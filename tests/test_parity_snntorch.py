@@ -62,6 +62,31 @@ def test_alpha(ties):
     assert_alike((spikes, states * net[0].threshold.item()), ours(net, x), rounding=2e-5)
 
 
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("delay", [True, False])
+@pytest.mark.parametrize("synapses", ["dense", "one to one"])
+def test_rleaky(reset, delay, synapses):
+    torch.manual_seed(1)
+    dense = (
+        {"linear_features": 64} if synapses == "dense" else {"all_to_all": False, "V": torch.rand(64) - 0.5}
+    )
+    cell = snn.RLeaky(beta=0.9, reset_mechanism=reset, reset_delay=delay, init_hidden=True, **dense)
+    x = drive(1.0, False)
+    theirs = torch.stack([cell(x_t) for x_t in x])
+    assert 0.01 < theirs.mean() < 0.7
+    assert torch.equal(from_snntorch(cell)(x), theirs)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_rsynaptic(reset):
+    torch.manual_seed(1)
+    cell = snn.RSynaptic(alpha=0.5, beta=0.75, linear_features=64, reset_mechanism=reset, init_hidden=True)
+    x = drive(0.4, False)
+    theirs = torch.stack([cell(x_t) for x_t in x])
+    assert 0.01 < theirs.mean() < 0.7
+    assert torch.equal(from_snntorch(cell)(x), theirs)
+
+
 def test_a_residual_above_threshold_is_carried_as_they_do():
     """The trap of reset_delay=False: from 3.5 without leak, spikes stop while the membrane is still above 1."""
     cell = snn.Leaky(beta=1.0, reset_delay=False, init_hidden=True)
@@ -125,11 +150,11 @@ def test_options_are_kept():
 
 
 def test_what_has_no_counterpart_is_named():
-    with pytest.raises(UserError, match=r"layer 1 \(RLeaky\) has no counterpart.*layer 3 \(MaxPool2d\)"):
+    with pytest.raises(
+        UserError, match=r"layer 1 \(LeakyParallel\) has no counterpart.*layer 3 \(MaxPool2d\)"
+    ):
         from_snntorch(
-            nn.Sequential(
-                nn.Linear(4, 4), snn.RLeaky(0.9, linear_features=4), snn.Leaky(0.9), nn.MaxPool2d(2)
-            )
+            nn.Sequential(nn.Linear(4, 4), snn.LeakyParallel(4, 4), snn.Leaky(0.9), nn.MaxPool2d(2))
         )
     with pytest.raises(UserError, match=r"Alpha: reset_mechanism='zero' is not supported"):
         from_snntorch(snn.Alpha(0.9, 0.8))

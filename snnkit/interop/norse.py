@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from snnkit.errors import UserError
 from snnkit.interop.peers import hard_reset, number, translate
-from snnkit.layers import Sequential
+from snnkit.layers import Linear, Recurrent, Sequential
 from snnkit.neurons import IF, LIF, CubaLIF, Izhikevich, LeakyIntegrator
 from snnkit.neurons.surrogate import FastSigmoid, Surrogate
 
@@ -17,8 +18,8 @@ def from_norse(module: nn.Module, *, surrogate: Surrogate | None = None) -> Sequ
     """A network of Norse as a `Sequential` that spikes alike.
 
     It runs whole sequences `[T, B, *N]`, of cells (one step) and their modules (sequences) alike. Read are SequentialState and
-    nn.Sequential, Lift, LIFBoxCell, LIFCell and LIF, IAFCell and IAF, IzhikevichCell and Izhikevich, LIBoxCell, LICell
-    and LI, and the layers of torch that a network is made of. Time steps are those of the cells; an Izhikevich cell
+    nn.Sequential, Lift, LIFBoxCell, LIFCell and LIF, LIFRecurrentCell and LIFRecurrent, IAFCell and IAF, IzhikevichCell
+    and Izhikevich, LIBoxCell, LICell and LI, and the layers of torch that a network is made of. Time steps are those of the cells; an Izhikevich cell
     of Norse takes 0.25 ms at its default dt of 1 ms, and is read as what it does.
 
     Args:
@@ -67,6 +68,16 @@ def _lif(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     )
 
 
+def _recurrent(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    """Weights in, then the cell and its weights back; the reset of theirs carries no gradient."""
+    cell: Any = _lif(m, dt, surrogate)
+    cell.detach_reset = True
+    into = Linear(int(m.input_size), int(m.hidden_size))
+    with torch.no_grad():
+        into.weight.copy_(m.input_weights)
+    return Sequential(into, Recurrent(cell, m.recurrent_weights))
+
+
 def _iaf(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     return IF(initial_v=number(m.p.v_reset), **_options(m, surrogate))
 
@@ -106,6 +117,8 @@ NEURONS = {
     "LIFBoxCell": _box,
     "LIFCell": _lif,
     "LIF": _lif,
+    "LIFRecurrentCell": _recurrent,
+    "LIFRecurrent": _recurrent,
     "IAFCell": _iaf,
     "IAF": _iaf,
     "LIBoxCell": _li_box,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
-from snnkit.interop.peers import check, everywhere, number, translate
-from snnkit.layers import Sequential
+from snnkit.interop.peers import LAYERS, check, everywhere, number, translate
+from snnkit.layers import Linear, Recurrent, Sequential
 from snnkit.neurons import IF, LIF, Alpha, CubaLIF, Decay
 from snnkit.neurons.surrogate import ATan, Surrogate
 
@@ -16,7 +17,7 @@ def from_snntorch(module: nn.Module, *, dt: float = 1e-3, surrogate: Surrogate |
     """A network of snnTorch as a `Sequential` that spikes alike.
 
     It runs whole sequences `[T, B, *N]`, begins every one from rest and answers spikes only. Read are nn.Sequential,
-    Leaky, Synaptic, Lapicque and Alpha (without a reset, as its others have no like), and the layers of torch that a
+    Leaky, Synaptic, RLeaky, RSynaptic, Lapicque and Alpha (without a reset, as its others have no like), and the layers of torch that a
     network is made of.
 
     A delayed reset stays one: `reset_timing="next"`. With `reset_mechanism="zero"` a Leaky's delay changes no spike,
@@ -68,6 +69,34 @@ def _leaky(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     return LIF(tau=_decay(m.beta), dt=dt, learn=_learned(m, tau="beta", threshold="threshold"), **options)
 
 
+def _rleaky(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    """A Leaky and the synapses back to it, save that a reset to zero clears the charge of this step too."""
+    options = _options(m, surrogate)
+    if m.reset_delay:
+        options["reset_timing"] = "next"
+    elif options["reset"] == "subtract":
+        options["reset_timing"] = "carry"
+    learn = _learned(m, tau="beta", threshold="threshold")
+    return Recurrent(LIF(tau=_decay(m.beta), dt=dt, learn=learn, **options), _back(m))
+
+
+def _rsynaptic(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
+    check({"reset_delay=False": not m.reset_delay})
+    return Recurrent(_synaptic(m, dt, surrogate), _back(m))
+
+
+def _back(m: Any) -> nn.Module:
+    """Their recurrent synapses as ours."""
+    kind = type(m.recurrent).__name__
+    if kind in LAYERS:
+        return LAYERS[kind](m.recurrent)
+    check({f"V of shape {tuple(m.V.shape)} (a vector of one value per neuron is)": m.V.dim() != 1})
+    synapses = Linear(len(m.V), len(m.V))
+    with torch.no_grad():
+        synapses.weight.copy_(m.V.diag())
+    return synapses
+
+
 def _synaptic(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     options = _options(m, surrogate)
     if m.reset_delay:
@@ -113,4 +142,11 @@ def _alpha(m: Any, dt: float, surrogate: Surrogate | None) -> nn.Module:
     )
 
 
-NEURONS = {"Leaky": _leaky, "Synaptic": _synaptic, "Lapicque": _lapicque, "Alpha": _alpha}
+NEURONS = {
+    "Leaky": _leaky,
+    "Synaptic": _synaptic,
+    "Lapicque": _lapicque,
+    "Alpha": _alpha,
+    "RLeaky": _rleaky,
+    "RSynaptic": _rsynaptic,
+}

@@ -136,11 +136,16 @@ def trace(net: nn.Module) -> Iterator[Activity]:
 def layer_names(net: nn.Module) -> dict[str, nn.Module]:
     """The leaves of a network, named as in activities and NIR graphs: dotted paths with "_" for "."."""
     containers = (nn.Sequential, nn.ModuleList, nn.ModuleDict)  # an empty one is no layer either
-    leaves = [
-        (path, m)
-        for path, m in net.named_modules()
-        if not any(True for _ in m.children()) and not isinstance(m, containers)
-    ]
+    leaves: list[tuple[str, nn.Module]] = []
+    within: set[int] = set()  # parts of neurons made around other neurons
+    for path, m in net.named_modules():
+        if id(m) in within:
+            continue
+        neuron = hasattr(m, "equation")
+        if neuron:
+            within.update(id(part) for part in m.modules())
+        if neuron or not (any(True for _ in m.children()) or isinstance(m, containers)):
+            leaves.append((path, m))
     names: dict[str, nn.Module] = {}
     for path, module in leaves:
         name = path.replace(".", "_") or "0"
@@ -163,10 +168,14 @@ class _Recorder:
         self.running = False
         self.units: dict[int, tuple[Any, float]] = {}  # output of average pooling -> value of one event in it
         self.handles = [net.register_forward_pre_hook(self._begin)]
+        loops = {id(m.neuron): m for m in net.modules() if type(m).__name__ == "Recurrent"}
         for name, module in layer_names(net).items():
             count, factor = _counter(module), _unit_factor(module)
             if count is not None:
-                self.handles.append(module.register_forward_hook(self._counting(name, count)))
+                called = loops.get(
+                    id(module), module
+                )  # a neuron in a loop is only stepped, its loop is called
+                self.handles.append(called.register_forward_hook(self._counting(name, count, module)))
             elif factor is not None:
                 self.handles.append(module.register_forward_hook(self._passing(factor)))
             elif any(True for _ in module.parameters()) and not isinstance(module, _BatchNorm):
@@ -202,9 +211,9 @@ class _Recorder:
             means = {k: getattr(total, k) / n for k in ("spikes", "synops", "macs", "updates")}
             record.layers[name] = LayerActivity(**{**asdict(total), **means})
 
-    def _counting(self, name: str, count: Any) -> Any:
+    def _counting(self, name: str, count: Any, module: nn.Module) -> Any:
         @torch.no_grad()
-        def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        def hook(called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if not self.running:
                 raise UserError(
                     "trace counts calls of the whole network, net(x); scan, step and Stream are not counted"

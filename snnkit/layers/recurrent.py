@@ -40,6 +40,8 @@ class Recurrent(nn.Module):
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
     """
 
+    neuron: Any
+
     def __init__(self, neuron: nn.Module, weight: nn.Module | Tensor):
         super().__init__()
         if not (hasattr(neuron, "step") and hasattr(neuron, "initial_state")):

@@ -14,7 +14,7 @@ from snnkit.neurons.izhikevich import Izhikevich, IzhikevichState
 from snnkit.neurons.lif import IF, LIF, IFState, LIFState
 from snnkit.neurons.multispike import IntegerLIF, IntegerLIFState, MultiSpikeIF, MultiSpikeIFState
 from snnkit.neurons.parallel import PSN, MaskedPSN, SlidingPSN, SlidingPSNState
-from snnkit.neurons.parametric import KLIF, KLIFState, ParametricLIF, ParametricLIFState
+from snnkit.neurons.parametric import KLIF, KLIFState, ParametricLIF
 from snnkit.neurons.quadratic import QIF, QIFState
 from snnkit.neurons.readout import LeakyIntegrator, LeakyIntegratorState
 from snnkit.neurons.reference import use_reference
@@ -85,7 +85,6 @@ __all__ = [
     "ApicalBurst",
     "ApicalBurstState",
     "ParametricLIF",
-    "ParametricLIFState",
     "KLIF",
     "KLIFState",
     "GatedLIF",

@@ -19,10 +19,6 @@ from snnkit.neurons.membrane import Membrane
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
-class ParametricLIFState(NamedTuple):
-    v: Tensor  # membrane potential [B, *N], in the unit of the threshold
-
-
 class ParametricLIF(LIF):
     """Leaky integrate-and-fire with a learned time constant (PLIF; Fang et al. 2021, ICCV).
 
@@ -46,8 +42,7 @@ class ParametricLIF(LIF):
     (0.0, 0.002)
     """
 
-    State = ParametricLIFState
-    learnable = ("tau", "threshold", "v_reset")
+    learnable = ("tau", "threshold", "v_reset")  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -79,11 +74,15 @@ class ParametricLIF(LIF):
         super().add_time_constant(name, value)  # checked, and held as a buffer
         self._learn = learned
         if name in learned:
-            q = (self.dt / self._buffers.pop(f"fixed_{name}")).clamp_max(1.0 - 1e-7)  # type: ignore[operator]
+            tau = getattr(self, f"fixed_{name}")
+            delattr(self, f"fixed_{name}")
+            q = (self.dt / tau).clamp_max(1.0 - 1e-7)
             setattr(self, f"w_{name}", nn.Parameter(q.logit().to(torch.get_default_dtype())))
 
     def time_constant(self, name: str) -> Tensor:
-        return self.dt / self.per_step_learned(name) if name in self._learn else super().time_constant(name)
+        if name not in self._learn:
+            return super().time_constant(name)
+        return self.dt / self.per_step_learned(name)  # type: ignore[operator, arg-type]
 
     def per_step_learned(self, name: str) -> Tensor:
         """q = sigmoid(w) of a learned time constant."""

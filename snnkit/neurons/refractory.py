@@ -38,8 +38,8 @@ class _Gated:
 def hold(equation: Equation, held: tuple[str, ...]) -> Equation:
     """The same neuron with a counter of the steps for which the states `held` keep their value after a spike."""
 
-    def step(*values: Any, refractory_steps: Any, fire: Callable, **k: Any) -> tuple:
-        *values, left = values
+    def step(*given: Any, refractory_steps: Any, fire: Callable, **k: Any) -> tuple:
+        *values, left = given
         resting = left > 0.0
         gated = _Gated(fire, where(resting, 0.0, 1.0))
         found = equation.step(*values, fire=gated, **k)
@@ -123,7 +123,7 @@ class Refractory(Neuron):
     def equation(self) -> Equation:  # type: ignore[override]
         return self.form()
 
-    def State(self, *states: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+    def State(self, *states: Tensor) -> tuple[Tensor, ...]:
         return _state(self.neuron.equation.states)(*states)
 
     @property
@@ -140,4 +140,4 @@ class Refractory(Neuron):
 
 @cache
 def _state(states: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
-    return namedtuple("RefractoryState", (*states, "left"))  # type: ignore[misc]
+    return namedtuple("RefractoryState", (*states, "left"))

@@ -63,13 +63,13 @@ class Chance(Neuron):
     def scan(self, x: Any, state: Any = None) -> tuple[Any, Any]:
         if isinstance(x, Tensor) and x.dim() >= 2:
             state = self.initial_state(x.new_empty(x.shape[1:])) if state is None else state
-            x = (x, *self._draw(x, state, len(x)))
+            x = (x, *self._draw(x.shape[1:], x, state, len(x)))
         return super().scan(x, state)
 
     def step(self, x_t: Any, state: Any = None) -> tuple[Any, Any]:
         if isinstance(x_t, Tensor):
             state = self.initial_state(x_t) if state is None else state
-            x_t = (x_t, *(row[0] for row in self._draw(x_t, state, 1)))
+            x_t = (x_t, *(row[0] for row in self._draw(x_t.shape, x_t, state, 1)))
         return super().step(x_t, state)
 
     def initial_state(self, x_t: Any) -> Any:
@@ -79,9 +79,8 @@ class Chance(Neuron):
         keys = torch.randint(KEYS, state.key.shape, generator=self.generator, device=device)
         return state._replace(key=keys.to(state.key))
 
-    def _draw(self, x: Tensor, state: Any, steps: int) -> list[Tensor]:
-        shape = x.shape[-len(state[-1].shape) :] if isinstance(state, tuple) and len(state) else ()
-        self._states([x], torch.Size(shape), state)  # complains of a wrong one
+    def _draw(self, shape: torch.Size, like: Tensor, state: Any, steps: int) -> list[Tensor]:
+        self._states([like], shape, state)  # complains of a wrong one
         key, clock = state[-2].detach(), state[-1].detach()
         ports = self.equation.ports[1:]
         with torch.no_grad():
@@ -189,7 +188,7 @@ class StochasticLIF(Chance):
             "decay": self.decay(self.tau),
             "theta": self.threshold,
             "width": self.width,
-            "rate": self.rate * self.dt,  # type: ignore[operator]
+            "rate": self.rate * self.dt,  # type: ignore[operator, dict-item]
         }
 
     def rest(self) -> dict[str, Tensor]:

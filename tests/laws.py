@@ -332,7 +332,6 @@ COMPILED = [  # what is worth a compiler's time in every run of the tests; the r
     Case(TernaryLIF),
     Case(MultiSpikeIF, detached=True),
     Case(ComplementaryLIF),
-    Case(ApicalBurst, surrogate=SURROGATES[1]),
 ]
 
 

@@ -63,7 +63,7 @@ def test_wrong_parameters(build, words):
         (lambda: lif()(torch.rand(5)), ValueError, r"a sequence \[T, B, \*N\], got \[5\]"),
         (lambda: lif().step(torch.tensor(1.0)), ValueError, r"one step \[B, \*N\]"),
         (lambda: lif()(torch.ones(5, 1, 2, dtype=torch.int64)), TypeError, "torch.int64; write x.float"),
-        (lambda: lif()(torch.ones(5, 1, 2, dtype=torch.float16)), TypeError, "torch.float16"),
+        (lambda: lif()(torch.ones(5, 1, 2, dtype=torch.complex64)), TypeError, "torch.complex64"),
         (lambda: lif()(np.ones((5, 1, 2))), TypeError, "expected a tensor, got ndarray"),
         (lambda: lif().scan(torch.rand(5, 2, 3), (torch.zeros(4, 3),)), ValueError, r"\[4, 3\].*\[2, 3\]"),
         (lambda: lif().step(torch.rand(2, 3), (torch.zeros(2),)), ValueError, r"\[2\].*\[2, 3\]"),

@@ -42,6 +42,7 @@ class Decay:
 Value = float | Tensor | Sequence[float]
 Time = Value | Decay
 COMPARES = (">=", ">")
+HALVES = (torch.float16, torch.bfloat16)  # computed and answered in float32: a membrane adds up small numbers
 DEFINING = ("equation", "reset", "surrogate", "detach_reset", "compare")  # attributes that choose the kernels
 
 
@@ -49,7 +50,7 @@ class Neuron(nn.Module):
     """A neuron model: `y = m(x)` from rest, `y, state = m.scan(x, state)`, `y_t, state = m.step(x_t, state)`.
 
     A model gives its `equation` and the equation's constants; see docs/neurons.md. Sequences are `[T, B, *N]`, one
-    step is `[B, *N]`, float32 or float64. A neuron with several input ports takes a tuple of them. The state is a
+    step is `[B, *N]`, float32 or float64; half precision is computed and answered in float32. A neuron with several input ports takes a tuple of them. The state is a
     NamedTuple of tensors `[B, *N]`; None is rest.
 
     Args:
@@ -284,7 +285,7 @@ class Neuron(nn.Module):
             if not isinstance(tensor, Tensor):
                 hint = "; write x.dense()" if hasattr(tensor, "dense") else ""
                 raise TypeError(f"{name} expected a tensor, got {type(tensor).__name__}{hint}")
-            if tensor.dtype not in (torch.float32, torch.float64):
+            if tensor.dtype not in (torch.float32, torch.float64, *HALVES):
                 raise TypeError(f"{name} expected float32 or float64, got {tensor.dtype}; write x.float()")
             if tensor.dim() < least:
                 raise UserError(f"{name} expected {what}, got {list(tensor.shape)}")
@@ -293,7 +294,7 @@ class Neuron(nn.Module):
                     f"{name}: all input ports have one shape and precision, got "
                     + ", ".join(f"{p} {list(t.shape)} {t.dtype}" for p, t in zip(ports, inputs, strict=True))
                 )
-        return inputs
+        return [t.float() for t in inputs] if inputs[0].dtype in HALVES else inputs
 
     def _states(self, inputs: list[Tensor], shape: torch.Size, state: Any) -> list[Tensor]:
         like, name = inputs[0], type(self).__name__

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 HANDED_IN = ("fire", "reset")
@@ -39,8 +39,12 @@ class Equation:
         return self
 
     def __reduce__(self) -> tuple:
-        """By name, as functions are, or by the options that it was made of."""
-        return self.made_by or (_find, (self.step.__module__, self.step.__qualname__))
+        """By name, as functions are, or by the options that it was made of; where no other process would find the name
+        (a notebook), by value, which cloudpickle can carry."""
+        name = self.step.__module__, self.step.__qualname__
+        if self.made_by is None and ("<locals>" in name[1] or name[0] == "__main__"):
+            return Equation, tuple(getattr(self, field.name) for field in fields(self))
+        return self.made_by or (_find, name)
 
 
 def _find(module: str, name: str) -> Equation:

@@ -32,7 +32,7 @@ class _Elementary(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         x, ctx.word = inputs
         ctx.save_for_backward(x, output)
-        ctx.save_for_forward(x)
+        ctx.save_for_forward(x, output)  # the same as above, or vmap mistakes one for the other
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -40,8 +40,8 @@ class _Elementary(torch.autograd.Function):
         return grad * _SLOPES[ctx.word](x, y), None
 
     @staticmethod
-    def jvp(ctx: Any, dx: Tensor, _: None) -> Tensor:
-        (x,) = ctx.saved_tensors
+    def jvp(ctx: Any, dx: Tensor, *_: None) -> Tensor:
+        x, _ = ctx.saved_tensors
         return dx * _SLOPES[ctx.word](x, _Elementary.apply(x, ctx.word))
 
 

@@ -50,8 +50,8 @@ class Neuron(nn.Module):
     """A neuron model: `y = m(x)` from rest, `y, state = m.scan(x, state)`, `y_t, state = m.step(x_t, state)`.
 
     A model gives its `equation` and the equation's constants; see docs/neurons.md. Sequences are `[T, B, *N]`, one
-    step is `[B, *N]`, float32 or float64; half precision is computed and answered in float32. A neuron with several input ports takes a tuple of them. The state is a
-    NamedTuple of tensors `[B, *N]`; None is rest.
+    step is `[B, *N]`, float32 or float64; half precision is computed and answered in float32. A neuron with several
+    input ports takes a tuple of them. The state is a NamedTuple of tensors `[B, *N]`; None is rest.
 
     Args:
         dt: time between input samples [s], or None for a neuron without time constants.

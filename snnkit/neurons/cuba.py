@@ -78,6 +78,7 @@ class CubaLIF(Membrane):
             raise UserError(f"CubaLIF: unknown order {order!r}; {nearest(str(order), forms.ORDERS)}")
         if isinstance(scale_input, str) and scale_input != "membrane":
             raise UserError(f'CubaLIF: scale_input is True, False or "membrane", got {scale_input!r}')
+        scale_input = scale_input if isinstance(scale_input, str) else bool(scale_input)
         if order == "decay_last" and scale_input is True:
             raise UserError('CubaLIF: order="decay_last" takes scale_input False or "membrane"')
         self.order = order

@@ -50,7 +50,7 @@ class Membrane(Neuron):
             if given not in known:
                 raise UserError(f"{name}: unknown {word} {given!r}; {nearest(str(given), known)}")
         self.solver = solver  # these choose the equation, which Neuron asks for
-        self.scale_input = scale_input if isinstance(scale_input, str) else bool(scale_input)
+        self.scale_input = scale_input if hasattr(self, "order") else bool(scale_input)  # "membrane": of two
         self.reset_timing = reset_timing
         self.leaks = bool(torch.as_tensor(v_leak).any())
         self.targets = v_reset is not None

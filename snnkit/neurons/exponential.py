@@ -77,8 +77,8 @@ class EIF(_Exponential):
         one step (Euler): u = v + dt/τ·(v_rest - v + Δ·exp((v - v_T)/Δ) + R·x)
 
     Volts, amperes, ohms. A slow ramp starts firing at R·x = v_T - v_rest - Δ, where v has come to v_T. With Δ → 0
-    it is a LIF with the threshold v_T. Euler needs dt < τ, which is checked; dt <= τ/100 for spike times to about
-    0.1 ms. The exponent ends at that of v_peak, and at 50: where a spike is sent hardly matters.
+    it is a LIF with the threshold v_T. Euler needs dt < τ, which is checked; dt <= τ/100 is a rule of thumb for
+    accurate spike times. The exponent ends at that of v_peak, and at 50: where a spike is sent hardly matters.
 
     Args:
         tau: membrane time constant τ [s], a number or a tensor that broadcasts to `*N`.
@@ -155,7 +155,7 @@ class AdEx(_Exponential):
     Volts, amperes, siemens, farads; the defaults are the constants of 2005. A slow ramp starts firing at
     (g + a)·(v_T - v_rest - Δ + Δ·ln(1 + a/g)) if a/g < τ/τ_w, τ = C/g, else at
     (g + a)·(v_T - v_rest - Δ + Δ·ln(1 + τ/τ_w)) + Δ·g·(a/g - τ/τ_w): 627 pA by default. A step fires it earlier.
-    Euler needs dt < C/g and dt < τ_w, which is checked; dt <= C/g/100 for spike times to about 0.1 ms.
+    Euler needs dt < C/g and dt < τ_w, which is checked; dt <= C/g/100 is a rule of thumb.
 
     Args:
         dt: time between input samples [s].

@@ -37,8 +37,8 @@ class QIF(Peaked):
     the period τ/√I·(atan(v_peak/√I) - atan(v_reset/√I)), which goes to π·τ/√I; Euler adds about one step.
 
     One step must keep the order of potentials above the lowest of v_reset and v_rest, which holds for
-    dt <= τ/(a·(v_rest + v_c - 2·lowest)) and is checked. Spike times are right to a few percent where moreover
-    dt/τ·a·(2·v_peak - v_rest - v_c) < 0.1.
+    dt <= τ/(a·(v_rest + v_c - 2·lowest)) and is checked. If spike times matter, keep moreover
+    dt/τ·a·(2·v_peak - v_rest - v_c) below about 0.1.
 
     Args:
         tau: τ [s], a number or a tensor that broadcasts to `*N`; dt < τ.

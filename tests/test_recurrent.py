@@ -107,6 +107,15 @@ def test_stands_in_a_sequential_and_under_checkpoint():
     assert all(float(e.abs().max()) > 0 for e in expected)
 
 
+def test_compiles_as_one_graph():
+    net = Recurrent(LIF(tau=9e-3, dt=1e-3), drive(4, 4) - 0.4).double()
+    x = drive(6, 2, 4).requires_grad_()
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    (found,) = torch.autograd.grad(compiled(x).sum(), x)
+    (expected,) = torch.autograd.grad(net(x).sum(), x)
+    assert torch.equal(compiled(x), net(x)) and torch.allclose(found, expected, rtol=1e-12)
+
+
 def test_copies_and_state_dict():
     net, x = network(), drive(9, 1, 4)
     file = io.BytesIO()

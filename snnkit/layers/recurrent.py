@@ -83,7 +83,14 @@ class Recurrent(nn.Module):
                 f"Recurrent: weight maps spikes {tuple(state.spikes.shape)} to {tuple(back.shape)}, but the input of the "
                 f"neuron is {tuple(first.shape)}"
             )
-        s, inner = self.neuron.step(_row([first + back, *others]), state.neuron)
+        ports = [first + back, *others]
+        if (
+            torch.compiler.is_compiling()
+        ):  # a sequence of one step is an operator of its own, the reference is not
+            s, inner = self.neuron.scan(_row([p.unsqueeze(0) for p in ports]), state.neuron)
+            s = s[0]
+        else:
+            s, inner = self.neuron.step(_row(ports), state.neuron)
         return s, RecurrentState(inner, s)
 
     def initial_state(self, x_t: Any) -> RecurrentState:

@@ -15,6 +15,8 @@ from snnkit.neurons.base import Neuron, Value
 from snnkit.neurons.equations import Equation
 from snnkit.neurons.language import maximum, where
 
+_STATES: dict[tuple[str, ...], Callable[..., tuple[Tensor, ...]]] = {}
+
 
 class _Gated:
     """`fire` that is silent while the neuron is refractory, and remembers what it sent."""
@@ -71,7 +73,8 @@ class Refractory(Neuron):
 
     n = t_ref/dt, rounded. It adds n steps to each interval between spikes. Input that comes meanwhile does not reach the
     membrane; synaptic currents and adaptation go on. This is one more state around the equation of the other neuron, and
-    runs on the same kernels: nothing is written twice, and it works for neurons of your own.
+    runs on the same kernels: nothing is written twice, and it works for neurons of your own. It takes over the neuron's
+    surrogate, reset, compare and detach_reset; to change them later, assign them here.
 
     Args:
         neuron: what has the equation and the parameters, such as `LIF(...)`; it has a dt.
@@ -97,9 +100,7 @@ class Refractory(Neuron):
                 raise UserError(
                     f"Refractory: {type(neuron).__name__} has no state {word!r}; {nearest(word, neuron.equation.states)}"
                 )
-        self.__dict__.update(
-            _held=held, _inside=neuron
-        )  # the equation is asked for before modules can be set
+        self.__dict__["equation"] = hold(neuron.equation, held)  # asked for before modules can be set
         if neuron.dt is None:
             raise UserError(f"Refractory counts steps: give {type(neuron).__name__} a dt")
         super().__init__(
@@ -109,22 +110,19 @@ class Refractory(Neuron):
             detach_reset=neuron.detach_reset,
             compare=neuron.compare,
         )
-        del self.__dict__["_inside"]
         self.neuron = neuron
         self.add_parameter("t_ref", t_ref)
         if not bool((self.t_ref >= 0).all()):
             raise UserError(f"Refractory needs t_ref >= 0 in seconds, got {t_ref!r}")
 
     def form(self) -> Equation:
-        inside = self.__dict__.get("_inside") or self.neuron
-        return hold(inside.equation, self._held)
-
-    @property
-    def equation(self) -> Equation:  # type: ignore[override]
-        return self.form()
+        states = self.equation.states
+        if states not in _STATES:
+            _STATES[states] = namedtuple("RefractoryState", states)
+        return self.equation
 
     def State(self, *states: Tensor) -> tuple[Tensor, ...]:
-        return _state(self.neuron.equation.states)(*states)
+        return _STATES[self.equation.states](*states)
 
     @property
     def threshold(self) -> Tensor:
@@ -136,8 +134,3 @@ class Refractory(Neuron):
 
     def rest(self) -> dict[str, Any]:
         return self.neuron.rest()
-
-
-@cache
-def _state(states: tuple[str, ...]) -> Callable[..., tuple[Tensor, ...]]:
-    return namedtuple("RefractoryState", (*states, "left"))

@@ -164,10 +164,17 @@ def on_tensor(op: str, x: Tensor) -> Tensor:
     return BODIES[op](x, PRECISIONS[str(x.dtype).removeprefix("torch.")])
 
 
-def lowered(program: Program, precision: str) -> Program:
-    """The same program with every one of these operations written out."""
+def body(op: str, precision: str) -> Program:
+    """One of these operations as a program of the leaf `port_x`."""
+    tape = Tape()
+    return tape.program([("out_0", BODIES[op](tape.leaf("port", "x"), PRECISIONS[precision]))])
+
+
+def lowered(program: Program, precision: str, keep: tuple[str, ...] = ()) -> Program:
+    """The same program with these operations written out, but for those that a language has functions for."""
     live = program.live()
-    if not any(program.nodes[i].op in BODIES or program.nodes[i].op == "through" for i in live):
+    out = {*BODIES, "through"} - set(keep)
+    if not any(program.nodes[i].op in out for i in live):
         return program
     tape, p = Tape(), PRECISIONS[precision]
     found: dict[int, Any] = {}
@@ -176,7 +183,7 @@ def lowered(program: Program, precision: str) -> Program:
         args = [found[a] for a in node.args]
         if node.op == "through":
             found[i] = args[0]
-        elif node.op in BODIES:
+        elif node.op in out:
             found[i] = BODIES[node.op](*args, p)
         else:
             found[i] = tape.add(node.op, *args, name=node.name, value=node.value)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snnkit.kernels.elementary import PRECISIONS, lowered, magic
-from snnkit.kernels.print import NUMBA, literals, statements
+from snnkit.kernels.elementary import PRECISIONS, body, lowered, magic
+from snnkit.kernels.print import FUNCTIONS, NUMBA, literals, statements
 from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
 
 HEAD = '''"""Kernels of the neuron {key}, written by snnkit for {precision}."""
@@ -80,7 +80,7 @@ def forward_source(definition: Definition, precision: str) -> str:
 
     It runs the neurons first..last of flat arrays `[T, M]` and `[M]`, and keeps the states of every `chunk`-th step.
     """
-    program, states = lowered(definition.forward, precision), definition.states
+    program, states = lowered(definition.forward, precision, FUNCTIONS), definition.states
     ports = _used(program, PORT, definition.ports)
     constants = _used(program, CONSTANT, definition.constants)
     outputs = [f"out_{k}" for k in range(definition.outputs)]
@@ -134,14 +134,14 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
     a history that stays in cache, then swept in reverse.
     """
     states = definition.states
-    again = lowered(definition.forward.select({f"next_{s}" for s in states}), precision)
+    again = lowered(definition.forward.select({f"next_{s}" for s in states}), precision, FUNCTIONS)
     asked = [
         name
         for name in (*_names(PORT, definition.ports), *_names(CONSTANT, definition.constants))
         if name in wanted
     ]
     results = {_bar(name) for name in (*asked, *_names(STATE, states))}
-    sweep = lowered(definition.adjoint().select(results), precision)
+    sweep = lowered(definition.adjoint().select(results), precision, FUNCTIONS)
     bars_in = [*(f"outbar_{k}" for k in range(definition.outputs)), *_names(NEXT_BAR, states)]
     arguments = [
         *_arrays(PORT, definition.ports),
@@ -222,12 +222,15 @@ def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ..
 
 
 def _head(definition: Definition, precision: str, *programs: Program) -> str:
-    lines = [f"{name} = REAL(float.fromhex({value.hex()!r}))" for name, value in literals(*programs).items()]
+    used = {program.nodes[i].op for program in programs for i in program.live()}
+    functions = {name: body(name, precision) for name in FUNCTIONS if name in used}
+    found = literals(*programs, *functions.values())
+    lines = [f"{name} = REAL(float.fromhex({value.hex()!r}))" for name, value in found.items()]
     head = HEAD.format(key=definition.key, precision=precision, literals="\n".join(lines))
-    if not any(program.nodes[i].op in ("pow2", "exponent") for program in programs for i in program.live()):
+    if not functions:
         return head
     p = PRECISIONS[precision]
-    return head + BITS.format(
+    bits = BITS.format(
         integer=str(p.integer).removeprefix("torch."),
         mantissa=p.mantissa,
         magic=magic(p),
@@ -235,6 +238,12 @@ def _head(definition: Definition, precision: str, *programs: Program) -> str:
         bias=p.bias,
         decorator=DECORATOR,
     )
+    return head + bits + "\n".join(_function(name, program) for name, program in functions.items())
+
+
+def _function(name: str, program: Program) -> str:
+    lines = statements(program, NUMBA, {"port_x": "x"}, {"out_0": "return {0}"})
+    return "\n".join([f"\n{DECORATOR}def {name}(x):", *_lines(4, lines), ""])
 
 
 def _lines(indent: int, lines: Iterable[str]) -> list[str]:

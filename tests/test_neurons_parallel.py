@@ -8,7 +8,7 @@ from peer_runs import assert_same, drive, run_ours, theirs
 
 from snnkit.errors import UserError
 from snnkit.layers import Linear, Sequential, Stream
-from snnkit.neurons import PSN, Decay, LeakyIntegrator, MaskedPSN, SlidingPSN, parallel
+from snnkit.neurons import PSN, Decay, LeakyIntegrator, MaskedPSN, SlidingPSN, parallel, surrogate
 
 
 def test_docstrings():
@@ -104,6 +104,20 @@ def test_in_networks():
     stream = Stream(live)
     rows = torch.stack([stream(x_t) for x_t in x])
     assert torch.equal(rows, live(x))
+
+
+@EACH
+def test_compiles_as_one_graph_and_anneals(kind, causal):
+    cell, x = built(kind), drive(8, 2, 3).requires_grad_()
+    compiled = torch.compile(cell, fullgraph=True, backend="aot_eager")
+    gradients = []
+    for alpha in (2.0, 5.0):
+        cell.surrogate = surrogate.ATan(alpha=alpha)
+        (found,) = torch.autograd.grad(cell(x).sum(), x)
+        gradients.append(found)
+    assert not torch.equal(*gradients)
+    (again,) = torch.autograd.grad(compiled(x).sum(), x)
+    assert torch.equal(compiled(x), cell(x)) and torch.allclose(again, gradients[1])
 
 
 def test_mistakes_are_said():

@@ -8,8 +8,24 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
-from snnkit.neurons import reference
+from snnkit.neurons.base import Neuron
+from snnkit.neurons.equations import neuron
 from snnkit.neurons.surrogate import ATan, Surrogate
+
+
+@neuron("h", last=0.0)
+def threshold(h, last, *, bias, fire):
+    s, _ = fire(h + bias)
+    return s, s
+
+
+class _Threshold(Neuron):
+    """Spikes where h >= 0, on the kernels; kernels want a state and a constant, which nobody reads."""
+
+    equation = threshold
+
+    def constants(self) -> dict[str, Tensor]:
+        return {"bias": torch.zeros(())}
 
 
 class _Parallel(nn.Module):
@@ -17,12 +33,22 @@ class _Parallel(nn.Module):
 
     def __init__(self, surrogate: Surrogate, compare: str, dt: float | None):
         super().__init__()
-        name = type(self).__name__
-        if not isinstance(surrogate, Surrogate):
-            raise TypeError(f"{name} needs a surrogate such as surrogate.ATan(alpha=2.0), got {surrogate!r}")
-        if compare not in (">=", ">"):
-            raise UserError(f'{name}: compare is ">=" or ">", got {compare!r}')
-        self.surrogate, self.compare, self.dt = surrogate, compare, dt
+        self.__dict__["_threshold"] = _Threshold(surrogate=surrogate, compare=compare)  # no layer of its own
+        self.dt = dt
+
+    @property
+    def surrogate(self) -> Surrogate:
+        """Stand-in for the derivative of a spike; assign another to anneal it."""
+        return self.__dict__["_threshold"].surrogate
+
+    @surrogate.setter
+    def surrogate(self, value: Surrogate) -> None:
+        self.__dict__["_threshold"].surrogate = value
+
+    @property
+    def compare(self) -> str:
+        """ ">=" spikes at h = 0, ">" only above it."""
+        return self.__dict__["_threshold"].compare
 
     def forward(self, x: Tensor) -> Tensor:
         """Run a sequence `[T, B, *N]`."""
@@ -32,7 +58,7 @@ class _Parallel(nn.Module):
         raise NotImplementedError
 
     def _fire(self, h: Tensor) -> Tensor:
-        return reference.fire_with(self.surrogate, strict=self.compare == ">")(h)[0]
+        return self.__dict__["_threshold"](h)
 
     def _check(self, x: Any) -> None:
         name = type(self).__name__
@@ -95,7 +121,7 @@ class PSN(_Parallel):
                 f"{name}({self.steps}) needs sequences of {self.steps} steps, got {len(x)}; SlidingPSN takes any"
             )
         h = self.matrix() @ x.reshape(self.steps, -1) + self.bias[:, None]
-        return self._fire(h).view(x.shape), ()
+        return self._fire(h.view(x.shape)), ()
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Refused: a step sees the whole sequence."""

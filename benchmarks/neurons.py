@@ -62,7 +62,12 @@ def timed(turns: dict[str, Any], rounds: int, each: int) -> dict[str, dict[str, 
     return rows
 
 
+def say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
 def layer(n: int, density: float | None, size: dict[str, int]) -> dict[str, Any]:
+    say(f"layer of {n}, input {'real' if density is None else density} ...")
     names = [name for name in MODELS if n <= 512 or name not in SLOW]
     able, missing = build(names, n)
     x = sequence(size["steps"], size["batch"], n, density)
@@ -96,6 +101,7 @@ def memory(n: int, size: dict[str, int]) -> dict[str, Any]:
     rows: dict[str, float] = {}
     names = [*MODELS, f"snnkit.checkpoint, chunks of {size['chunk']}"]
     for name in [name for name in names if name not in SLOW]:
+        say(f"memory of {name} ...")
         chunk = size["chunk"] if "checkpoint" in name else 0
         call = [
             sys.executable,
@@ -121,6 +127,7 @@ def over_steps(n: int, batch: int, lengths: list[int], rounds: int) -> dict[str,
     able, missing = build(names, n)
     rows: dict[str, dict[int, float]] = {}
     for steps in lengths:
+        say(f"{steps} steps ...")
         x = sequence(steps, batch, n, None)
         bar = torch.rand(x.shape)
         turns = {name: contest(run, x, bar) for name, (run, _) in able.items()}
@@ -133,11 +140,11 @@ def over_steps(n: int, batch: int, lengths: list[int], rounds: int) -> dict[str,
 # -- all --------------------------------------------------------------------------------------------------------------
 
 
-def measure(parts: list[str], quick: bool) -> dict[str, Any]:
+def measure(parts: list[str], quick: bool, rounds: int = 3) -> dict[str, Any]:
     sizes = [32] if quick else [512, 2048]
     size = {"steps": 40, "batch": 2, "rounds": 1, "turns": 2, "chunk": 10}
     if not quick:
-        size = {"steps": 500, "batch": 16, "rounds": 3, "turns": 3, "chunk": 25}
+        size = {"steps": 500, "batch": 16, "rounds": rounds, "turns": 3, "chunk": 25}
     before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     result: dict[str, Any] = {
         "threads": torch.get_num_threads(),
@@ -146,7 +153,7 @@ def measure(parts: list[str], quick: bool) -> dict[str, Any]:
         "versions": {"snnkit": snnkit.__version__, "torch": torch.__version__},
     }
     if "lif" in parts:
-        result["lif"] = lif.measure(*((64, 40, 2, 1) if quick else (2048, 500, 16, 3)))
+        result["lif"] = lif.measure(*((64, 40, 2, 1) if quick else (2048, 500, 16, rounds)))
     if "layer" in parts:
         result["layer"] = [layer(n, d, size) for n in sizes for d in (None, 0.02, 0.05)]
     if "linear" in parts:
@@ -156,7 +163,7 @@ def measure(parts: list[str], quick: bool) -> dict[str, Any]:
         result["memory"] = memory(sizes[-1], size)
     if "steps" in parts:
         lengths = [10, 20] if quick else [100, 1000, 10_000]
-        result["steps"] = over_steps(32 if quick else 256, 4, lengths, 1 if quick else 2)
+        result["steps"] = over_steps(32 if quick else 256, 4, lengths, 1 if quick else rounds)
     return result
 
 
@@ -257,6 +264,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small sizes and one round, to see that it runs")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="interleaved rounds of three calls, of which two count"
+    )
     parser.add_argument("--threads", type=int, help="threads of torch; default: all")
     parser.add_argument("--json", metavar="FILE", help="write the figures to this file")
     parser.add_argument("--plot", metavar="FILE", help="draw them into this file")
@@ -267,7 +277,7 @@ def main() -> None:
         return
     if given.threads:
         torch.set_num_threads(given.threads)
-    result = measure(given.only, given.quick)
+    result = measure(given.only, given.quick, given.rounds)
     result["load_after"] = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     show(result)
     if given.json:

@@ -15,7 +15,7 @@ Pair = int | tuple[int, int]
 class Conv2d(Stateless, nn.Conv2d):
     """Convolutional synapses, applied to every time step: `torch.nn.Conv2d` over `T B C H W`.
 
-    Takes a dense sequence or an `EventTensor` (made dense inside). Weights start uniform with variance 1/fan_in, as in
+    Takes a dense sequence or an `EventTensor` (made dense inside: benchmarks/README.md has the figures). Weights start uniform with variance 1/fan_in, as in
     `Linear`, bias 0.
 
     Args:

@@ -189,6 +189,12 @@ def _(x, grad):
     return x.new_empty(grad.shape[1], x.shape[1])
 
 
+def _forward_mode() -> bool:
+    """Whether forward-mode differentiation runs. What is kept for it stays in memory even under checkpointing, so not
+    otherwise; a torch that does not tell keeps it."""
+    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
+
+
 class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> Tensor:
@@ -197,7 +203,8 @@ class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
-        ctx.save_for_forward(*inputs[:2])
+        if _forward_mode():
+            ctx.save_for_forward(*inputs[:2])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
@@ -231,7 +238,8 @@ class _SpikeLinearWeight(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        if _forward_mode():
+            ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor) -> tuple:

@@ -80,7 +80,7 @@ class _Again:
         for g, before in self.drawn:
             g.set_state(before)
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for g, after in self.now:
             g.set_state(after)
 

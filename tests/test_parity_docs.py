@@ -41,8 +41,8 @@ def test_every_neuron_of_the_tables_can_be_built(code, common):
         **VALUES,
         "Recurrent": Recurrent,
         "linear": Linear(3, 3),
-        "COMMON": eval(common),
-    }  # noqa: S307 (our own page)
+        "COMMON": eval(common),  # noqa: S307 (the text of our own page)
+    }
     cell = eval(code, names)  # noqa: S307
     assert isinstance(cell, neurons.Neuron | Recurrent | neurons.PSN | neurons.SlidingPSN)
     assert cell(torch.rand(4, 1, 3)).shape == (4, 1, 3)

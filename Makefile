@@ -56,6 +56,7 @@ peers: $(VENV)/.peers
 
 bench: $(VENV)/.peers
 	$(BIN)/python benchmarks/lif.py
+	$(BIN)/python benchmarks/linear.py
 
 clean:
 	rm -rf $(VENV) build dist snnkit.egg-info .mypy_cache .ruff_cache .pytest_cache

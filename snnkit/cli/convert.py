@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from snnkit.conversion import Converted
 
-METHODS = ("qcfs", "percentile")
-
 
 def convert(
     model: Annotated[
@@ -47,6 +45,8 @@ def convert(
 
     Example: snnkit convert mymodels:make_cnn --weights cnn.safetensors --method percentile
     """
+    from snnkit.conversion.converter import METHODS
+
     if method not in METHODS:
         raise UserError(f"there is no method '{method}'; {nearest(method, METHODS)}")
     steps = _steps(timesteps)

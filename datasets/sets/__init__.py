@@ -1,0 +1,1 @@
+"""The datasets that snnkit knows, one file each (or family)."""

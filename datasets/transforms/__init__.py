@@ -1,0 +1,1 @@
+"""Changes to recordings, and forms to see them in: values that mutate nothing."""

@@ -1,0 +1,1 @@
+"""Loops over recordings of event cameras: decoding, filtering, surfaces, collation."""

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.datasets.dataset import EventDataset
-from snnkit.datasets.store import Writer, cached, digest, from_arrays
+from snnkit.datasets.fingerprint import digest
+from snnkit.datasets.store import cached, from_stored
+from snnkit.datasets.writer import Writer
 from snnkit.encoders.camera import VERSION, Camera, record_packed
 from snnkit.errors import UserError
 
@@ -65,13 +67,13 @@ def load(
         raise UserError(f"expected size >= 4 and pad >= 0 pixels, got size={size}, pad={pad}")
     key: dict[str, Any] = {"source": SOURCE, "camera": asdict(camera), "size": size, "pad": pad, "seed": seed}
     key["encoder"] = VERSION
-    arrays = cached("digits", key, lambda store: _build(store, camera, size, pad, seed))
-    labels = np.asarray(arrays["labels"])
+    stored = cached("digits", key, lambda store: _build(store, camera, size, pad, seed))
+    labels = np.asarray(stored["labels"])
     held = _held_out(labels, split_seed, mix_writers)
     ids = {"train": np.flatnonzero(~held), "test": np.flatnonzero(held), "all": np.arange(len(labels))}[split]
-    packed = from_arrays(arrays)
+    packed = from_stored(stored)
     classes = tuple(str(k) for k in range(10))
-    return EventDataset(f"digits {split}", packed, labels, classes, ids=ids, pictures=arrays["images"])
+    return EventDataset(f"digits {split}", packed, labels, classes, ids=ids, pictures=stored["images"])
 
 
 def _build(store: Writer, camera: Camera, size: int, pad: int, seed: int) -> None:

@@ -7,7 +7,7 @@ import re
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,10 +16,12 @@ import numpy as np
 
 from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError
+from snnkit.datasets.fingerprint import Sources
 from snnkit.datasets.nmnist_file import decode_nmnist
-from snnkit.datasets.progress import track
-from snnkit.datasets.store import Writer, cache_folder, cached, digest, file_digest, from_arrays
+from snnkit.datasets.store import cache_folder, cached, from_stored
+from snnkit.datasets.writer import Writer
 from snnkit.errors import UserError
+from snnkit.recordings import Events
 
 SPLITS = {"train": "Train", "test": "Test"}
 SMALL = "NMNISTsmall.tar.gz"  # 1 000 + 100 recordings, as SLAYER's examples have them
@@ -28,7 +30,7 @@ FOLDERS = ("", "nmnist", "NMNIST", "N-MNIST", "nmnist_small")  # under a root
 LARGEST = 16 << 20  # bytes of one recording; real ones have 5 to 40 thousand
 LARGEST_SET = 1 << 30  # bytes of an archive that is held in memory; the known one has 22 million
 DAMAGE = (zlib.error, EOFError, OSError)  # what reading a damaged archive may raise
-Recording = tuple[str, bytes, int]  # name, content, class
+Recordings = tuple[list[int], list[str], Callable[[str], bytes]]  # classes, names, how to read one
 
 
 def load(
@@ -44,8 +46,8 @@ def load(
         NMNISTsmall.tar.gz                  the 1 000 train and 100 test recordings of SLAYER's examples
 
     `root` may be one of those two archives itself. Archives are read in place; nothing is unpacked. The decoded events
-    are kept in the cache folder under a hash of the archive's content (of an unpacked folder: of the files' names,
-    sizes and times of change), so that the second load only maps them. Samples are in the order of MNIST.
+    are kept in the cache folder under a hash of the files' content, so that the second load only maps them. Samples are in
+    the order of MNIST.
 
     Raises:
         DataNotFound: with what to download and where to put it.
@@ -54,20 +56,24 @@ def load(
     if split not in SPLITS:
         raise UserError(f"nmnist has the splits train and test; got {split!r}")
     source = locate(root, split)
-    key = {"dataset": "nmnist", "split": split, "source": source.fingerprint()}
-    arrays = cached(f"nmnist-{split}", key, lambda store: _build(store, source, split, progress))
+    files = source.files()
+    key = {"dataset": "nmnist", "split": split, "source": files.content(cache_folder(), progress=progress)}
+    stored = cached(
+        f"nmnist-{split}", key, lambda store: _build(store, source, split, progress), sources=files
+    )
     classes = tuple(str(k) for k in range(10))
-    return EventDataset(f"nmnist {split}", from_arrays(arrays), np.asarray(arrays["labels"]), classes)
+    return EventDataset(f"nmnist {split}", from_stored(stored), np.asarray(stored["labels"]), classes)
 
 
 def _build(store: Writer, source: Source, split: str, progress: bool) -> None:
-    labels = []
-    total, recordings = source.recordings()
-    for name, data, label in track(recordings, f"nmnist {split}", total=total, show=progress):
-        store.add(decode_nmnist(data, name))
-        labels.append(label)
+    labels, members, read = source.recordings()
     if not labels:
         raise DataNotFound(f"{source.path} has no recordings of nmnist's {split} part")
+
+    def decoded(member: str) -> Events:
+        return decode_nmnist(read(member), source.called(member))
+
+    store.fill(members, decoded, f"nmnist {split}", progress=progress)
     store.save("labels", np.asarray(labels, dtype=np.int64))
 
 
@@ -81,23 +87,26 @@ class Source:
     path: Path
     split: str
 
-    def fingerprint(self) -> str:
-        try:
-            if self.path.is_file():
-                return file_digest(self.path)
-            stats = [(str(f.relative_to(self.path)), f.stat()) for f in self._files()]
-        except OSError as error:
-            raise DataNotFound(f"cannot read {self.path}: {error.strerror or error}") from error
-        return digest([(name, s.st_size, s.st_mtime_ns) for name, s in stats])
+    def files(self) -> Sources:
+        """All files that belong to it."""
+        return (
+            Sources.of(self._files(), self.path)
+            if self.path.is_dir()
+            else Sources.of([self.path], self.path.parent)
+        )
 
-    def recordings(self) -> tuple[int, Iterator[Recording]]:
-        """Their number and themselves, in the order of MNIST."""
+    def recordings(self) -> Recordings:
+        """Their classes and names in the order of MNIST, and how to read one."""
         if self.path.is_dir():
             files = self._files()
-            return len(files), ((str(f), _read(f), int(f.parent.name)) for f in files)
+            return [int(f.parent.name) for f in files], [str(f) for f in files], lambda f: _read(Path(f))
         if self.path.suffix == ".zip":
             return _from_zip(self.path, self.split)
         return _from_tar(self.path, self.split)
+
+    def called(self, member: str) -> str:
+        """Its name in errors."""
+        return member if self.path.is_dir() else f"{self.path}:{member}"
 
     def _files(self) -> list[Path]:
         found = [f for k in range(10) for f in (self.path / str(k)).glob("*.bin")]
@@ -143,23 +152,18 @@ def _number(stem: str) -> int:
 # -- archives: read member by member, never unpacked -----------------------------------------------------------------
 
 
-def _from_zip(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
+def _from_zip(path: Path, split: str) -> Recordings:
     """Members Train/<class>/<number>.bin of an original download; those of the other split are left out."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [re.search(r"(?:^|(\w*)/)(\d)/(\d+)\.bin$", name) for name in archive.namelist()]
+        archive = zipfile.ZipFile(path)  # open until its last member has been read
+        members = [re.search(r"(?:^|(\w*)/)(\d)/(\d+)\.bin$", name) for name in archive.namelist()]
     except (zipfile.BadZipFile, OSError) as error:
         raise EventFileError(str(path), None, f"not a readable zip archive ({error})") from error
     other = {part.lower() for part in SPLITS.values()} - {split}
     found = [m for m in members if m and (m[1] or "").lower() not in other]
     chosen = sorted((int(m[3]), int(m[2]), m.string) for m in found)
-
-    def contents() -> Iterator[Recording]:
-        with zipfile.ZipFile(path) as archive:
-            for _, label, name in chosen:
-                yield f"{path}:{name}", _zip_member(path, archive, name), label
-
-    return len(chosen), contents()
+    names = [name for _, _, name in chosen]
+    return [label for _, label, _ in chosen], names, lambda name: _zip_member(path, archive, name)
 
 
 def _zip_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
@@ -170,7 +174,7 @@ def _zip_member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
         raise EventFileError(f"{path}:{name}", None, f"damaged archive ({error})") from error
 
 
-def _from_tar(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
+def _from_tar(path: Path, split: str) -> Recordings:
     """Members <number>.bs2 with their classes in a text member of lines 'number class'."""
     wanted = SMALL_LABELS[split]
     try:
@@ -181,15 +185,11 @@ def _from_tar(path: Path, split: str) -> tuple[int, Iterator[Recording]]:
     if wanted not in contents:
         raise EventFileError(str(path), None, f"expected the labels in a member {wanted}, which is missing")
     labels = _labels(f"{path}:{wanted}", contents[wanted])
-
-    def recordings() -> Iterator[Recording]:
-        for number, label in labels:
-            name = f"{number}.bs2"
-            if name not in contents:
-                raise EventFileError(str(path), None, f"{wanted} names recording {name}, which is missing")
-            yield f"{path}:{name}", contents[name], label
-
-    return len(labels), recordings()
+    names = [f"{number}.bs2" for number, _ in labels]
+    missing = next((name for name in names if name not in contents), None)
+    if missing is not None:
+        raise EventFileError(str(path), None, f"{wanted} names recording {missing}, which is missing")
+    return [label for _, label in labels], names, contents.__getitem__
 
 
 def _small_members(path: Path, archive: tarfile.TarFile) -> Iterator[tuple[str, bytes]]:

@@ -8,26 +8,36 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from snnkit.datasets.fingerprint import REMEMBERED, Sources, digest, file_digest
+from snnkit.datasets.packed import PackedEvents
+from snnkit.datasets.writer import COLUMNS, CONTENTS, FORMAT, Columns, Writer, read_contents
 from snnkit.errors import UserError
-from snnkit.recordings import Events, Packed
 
-FORMAT = 1  # raise it when the columns or their meaning change
-COLUMNS = {"t": "<i8", "x": "<i2", "y": "<i2", "p": "|u1"}
-HEADER = 128  # bytes of a .npy header with room for any length, so that it can be written last
-Arrays = dict[str, NDArray]
+LOCKS = ".locks"  # folder in the cache folder
+
+__all__ = [
+    "cache_folder",
+    "cached",
+    "cached_folders",
+    "clear",
+    "digest",
+    "file_digest",
+    "from_stored",
+    "write_folder",
+]
 
 
 def cache_folder() -> Path:
@@ -39,148 +49,223 @@ def cache_folder() -> Path:
     return Path(user_cache_dir("snnkit", appauthor=False))
 
 
-def digest(*parts: Any) -> str:
-    """A hash of JSON-able values and bytes: the same for equal values, on every machine."""
-    h = hashlib.sha256()
-    for part in parts:
-        data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
-        h.update(len(data).to_bytes(8, "little") + data)
-    return h.hexdigest()
+# -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def file_digest(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
+@dataclass(frozen=True)
+class Stored:
+    """The arrays of a folder, memory-mapped and read-only, and what was written about them."""
+
+    folder: Path
+    arrays: Mapping[str, NDArray]
+    metadata: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> NDArray:
+        return self.arrays[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.arrays
 
 
-class Writer:
-    """Writes recordings one after the other into column files, so that a dataset need not fit into memory."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.offsets = [0]
-        self.sensor = (0, 0, 0)
-        self.saved: list[str] = []
-        self._files: dict[str, BinaryIO] = {}
-
-    def add(self, recordings: Events | Packed) -> None:
-        """Append one recording, or many."""
-        self.sensor = recordings.sensor
-        for name, dtype in COLUMNS.items():
-            if name not in self._files:
-                self._files[name] = (self.folder / f"{name}.npy").open("wb")
-                self._files[name].write(bytes(HEADER))
-            self._files[name].write(np.ascontiguousarray(getattr(recordings, name), dtype=dtype).data)
-        ends = recordings.offsets[1:] if isinstance(recordings, Packed) else [len(recordings)]
-        self.offsets.extend((self.offsets[-1] + np.asarray(ends)).tolist())
-
-    def save(self, name: str, array: NDArray) -> None:
-        """Write a whole array, such as the labels."""
-        np.save(self.folder / f"{name}.npy", array, allow_pickle=False)
-        self.saved.append(name)
-
-    def finish(self, key: Mapping[str, Any]) -> None:
-        """Write the lengths into the columns, the offsets, and last the table of contents."""
-        for name, file in self._files.items():
-            file.seek(0)
-            file.write(_npy_header(COLUMNS[name], self.offsets[-1]))
-        self.close()
-        self.save("offsets", np.asarray(self.offsets, dtype=np.int64))
-        self.save("sensor", np.asarray(self.sensor, dtype=np.int64))
-        contents = {"format": FORMAT, "key": key, "arrays": [*self._files, *self.saved]}
-        (self.folder / "meta.json").write_text(json.dumps(contents, indent=1))
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+def read_folder(folder: Path, key: Mapping[str, Any] | None = None) -> Stored | None:
+    """What is stored in a folder; None if it is not there, not whole, or was made from another `key`."""
+    contents = read_contents(folder)
+    if contents is None or (key is not None and contents["digest"] != digest(dict(key), FORMAT)):
+        return None
+    try:
+        arrays = {
+            n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in contents["arrays"]
+        }
+    except (OSError, ValueError, EOFError):
+        return None  # damaged by others: it is built again
+    offsets = np.asarray(arrays.get("offsets", [-1]))
+    rows = {len(arrays[n]) for n in contents["columns"] if n in arrays} | {int(offsets[-1])}
+    if len(rows) != 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        return None
+    return Stored(folder, arrays, contents["metadata"])
 
 
-def _npy_header(dtype: str, length: int) -> bytes:
-    """Header of a .npy file, version 1.0, padded with spaces to `HEADER` bytes."""
-    text = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': ({length},), }}"
-    body = text.ljust(HEADER - 11).encode() + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+def from_stored(stored: Stored) -> PackedEvents:
+    """The recordings in a folder."""
+    polarities, height, width = (int(n) for n in stored["sensor"])
+    extra = {n: a for n, a in stored.arrays.items() if n not in (*COLUMNS, "offsets", "sensor", "labels")}
+    return PackedEvents(
+        **{n: stored[n] for n in COLUMNS},
+        offsets=np.array(stored["offsets"]),
+        sensor=(polarities, height, width),
+        labels=np.array(stored["labels"]) if "labels" in stored else None,
+        metadata=stored.metadata,
+        arrays=extra,
+        folder=stored.folder,
+    )
 
 
-def cached(name: str, key: Mapping[str, Any], build: Callable[[Writer], None]) -> Arrays:
-    """The columns and arrays stored under `key`, memory-mapped; the first time they are built and written.
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def cached(
+    name: str,
+    key: Mapping[str, Any],
+    build: Callable[[Writer], None],
+    *,
+    columns: Columns = COLUMNS,
+    sources: Sources | None = None,
+) -> Stored:
+    """What is stored in the cache folder under `key`; the first time it is built and written.
 
     Args:
         name: dataset and split, for people who look into the folder.
         key: everything the arrays depend on, as JSON.
-        build: fills a `Writer`. If it raises, nothing of it stays.
+        build: fills a `Writer`. If it raises, nothing of it stays. If it is killed or interrupted, the next call goes
+            on where it stopped.
+        columns: names and types of the columns; those of events if not given.
+        sources: files that it is made from; that they change meanwhile is an error.
 
     If the cache folder cannot be written, a temporary one is used for this process, with a warning.
     """
     folder = cache_folder() / f"{name}-{digest(dict(key), FORMAT)[:16]}"
-    stored = read_folder(folder)
+    return write_folder(folder, key, build, columns=columns, sources=sources)
+
+
+def write_folder(
+    folder: Path,
+    key: Mapping[str, Any],
+    build: Callable[[Writer], None],
+    *,
+    columns: Columns = COLUMNS,
+    sources: Sources | None = None,
+) -> Stored:
+    """Read `folder`, or build it first; see `cached`. One process builds, others wait for it and read."""
+    stored = read_folder(folder, key)
     if stored is not None:
         return stored
-    with _beside(folder) as work:
-        writer = Writer(work)
-        try:
-            build(writer)
-            writer.finish(key)
-        except OSError as error:  # reading the sources has errors of its own; this is a full disk or the like
-            raise UserError(
-                f"cannot write {folder.parent} ({error}); set SNNKIT_CACHE to another folder"
-            ) from error
-        finally:
-            writer.close()
-        final = _publish(work, folder)
-        stored = read_folder(final)
+    work = folder.parent / f".{folder.name}.part"
+    with _only_writer(folder) as lasting:
+        if not lasting:
+            work = Path(tempfile.mkdtemp(prefix="snnkit-"))
+            atexit.register(shutil.rmtree, work, ignore_errors=True)
+        stored = read_folder(folder, key)  # another process may have been quicker
+        if stored is None:
+            _build(work, key, build, columns, sources)
+            final = _publish(work, folder) if lasting else work
+            stored = read_folder(final, key)
     if stored is None:
-        raise UserError(f"cannot read back {final}; set SNNKIT_CACHE to another folder")
+        raise UserError(f"cannot read back {folder}; set SNNKIT_CACHE to another folder")
     return stored
 
 
-def read_folder(folder: Path) -> Arrays | None:
-    """All arrays of a folder, memory-mapped and read-only; None if there is no whole folder."""
+def _build(
+    work: Path, key: Mapping[str, Any], build: Callable, columns: Columns, sources: Sources | None
+) -> None:
+    """Fill the folder `work`, going on with what a killed process left there. After an error it is gone."""
+    writer = None
     try:
-        names = json.loads((folder / "meta.json").read_text())["arrays"]
-        return {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in names}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent, or damaged by others: it is built again
+        writer = Writer(work, columns=columns, key=key)
+        build(writer)
+        if sources is not None:
+            sources.check()
+        writer.finish()
+    except KeyboardInterrupt:
+        raise  # the next call goes on here
+    except BaseException as error:
+        if writer is not None:
+            writer.close()
+        shutil.rmtree(work, ignore_errors=True)
+        if isinstance(
+            error, OSError
+        ):  # reading the sources has errors of its own; this is a full disk or the like
+            text = f"cannot write {work.parent} ({error}); set SNNKIT_CACHE to another folder"
+            raise UserError(text) from error
+        raise
+    finally:
+        if writer is not None:
+            writer.close()
 
 
-def from_arrays(arrays: Arrays) -> Packed:
-    """The recordings in what `cached` returned."""
-    polarities, height, width = np.asarray(arrays["sensor"]).tolist()
-    columns = {n: arrays[n] for n in COLUMNS}
-    return Packed(**columns, offsets=np.array(arrays["offsets"]), sensor=(polarities, height, width))
+def _publish(work: Path, folder: Path) -> Path:
+    """Give the finished folder its name, in one step."""
+    if folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # damaged: whole ones are read, not written
+    work.rename(folder)
+    return folder
 
 
 @contextlib.contextmanager
-def _beside(folder: Path) -> Iterator[Path]:
-    """An empty folder next to `folder` to work in; it is gone afterwards, unless it was renamed."""
+def _only_writer(folder: Path) -> Iterator[bool]:
+    """Hold the lock on writing `folder`; False, and no lock, if nothing can be written there."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        with tempfile.TemporaryFile(dir=folder.parent):
+            pass
     except OSError as error:
         warnings.warn(
             f"cannot write {folder.parent} ({error.strerror or error}), so {folder.name} is not kept for the next time; "
             "set SNNKIT_CACHE to a folder that can be written",
-            stacklevel=5,
+            stacklevel=6,
         )
-        work = Path(tempfile.mkdtemp(prefix="snnkit-"))
-        atexit.register(shutil.rmtree, work, ignore_errors=True)
-        yield work
+        yield False
         return
-    try:
-        yield work
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with _lock(folder):
+        yield True
 
 
-def _publish(work: Path, folder: Path) -> Path:
-    """Give the finished folder its name, in one step; if another process was quicker, its content is the same."""
-    if work.parent != folder.parent:
-        return work  # the temporary one
-    if folder.exists() and read_folder(folder) is None:
-        shutil.rmtree(folder, ignore_errors=True)  # damaged
+def _lock(folder: Path, timeout: float = -1) -> FileLock:
+    """The lock on writing `folder`, which the system lifts when its holder dies. Its file is empty and stays."""
+    locks = cache_folder() / LOCKS
     try:
-        work.rename(folder)
+        locks.mkdir(parents=True, exist_ok=True)
     except OSError:
-        if not folder.exists():
-            raise
-    return folder
+        locks = Path(tempfile.gettempdir())
+    return FileLock(locks / f"snnkit-{digest(str(folder.absolute()))[:16]}.lock", timeout=timeout)
+
+
+# -- what is there ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A folder in the cache: `name` of dataset and split, its size in bytes, and whether it was finished."""
+
+    name: str
+    folder: Path
+    size: int
+    whole: bool
+
+
+def cached_folders(name: str | None = None) -> list[Cached]:
+    """Folders that `cached` has written, of one dataset or of all."""
+    try:
+        entries = sorted(cache_folder().iterdir())
+    except OSError:
+        return []
+    found = [c for c in (_cached(entry) for entry in entries) if c is not None]
+    return [c for c in found if name is None or c.name == name or c.name.startswith(f"{name}-")]
+
+
+def _cached(entry: Path) -> Cached | None:
+    """None for everything that is not ours: downloads may lie in the cache folder too."""
+    whole = not entry.name.startswith(".")
+    stem = entry.name if whole else entry.name[1:].removesuffix(".part")
+    name, _, hexes = stem.rpartition("-")
+    if not name or len(hexes) != 16 or not set(hexes) <= set("0123456789abcdef") or entry.is_symlink():
+        return None
+    if not (entry / (CONTENTS if whole else "journal")).is_file():
+        return None
+    size = sum(f.stat().st_size for f in entry.iterdir() if f.is_file())
+    return Cached(name, entry, size, whole)
+
+
+def clear(name: str | None = None) -> list[Cached]:
+    """Delete the cached folders of one dataset, or of all; returns what was deleted. Downloads are never touched."""
+    gone = []
+    for item in cached_folders(name):
+        final = (
+            item.folder if item.whole else item.folder.with_name(item.folder.name[1:].removesuffix(".part"))
+        )
+        with contextlib.suppress(Timeout), _lock(final, timeout=0):  # one that is being written is left alone
+            shutil.rmtree(item.folder, ignore_errors=True)
+            if not item.folder.exists():
+                gone.append(item)
+    if name is None:
+        shutil.rmtree(cache_folder() / REMEMBERED, ignore_errors=True)
+    return gone

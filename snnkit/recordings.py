@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from snnkit.binning import bins_of, check_dt, check_steps, flat_index
+from snnkit.binning import bins_of, check_dt, check_steps
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
 
@@ -125,44 +126,46 @@ class Packed:
 
     def gather(self, ids: ArrayLike) -> Packed:
         """The recordings `ids`, in that order, as columns of their own (a copy)."""
-        ids = np.asarray(ids, dtype=np.int64)
-        starts, counts = self.offsets[ids], self.offsets[ids + 1] - self.offsets[ids]
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
-        return Packed(self.t[rows], self.x[rows], self.y[rows], self.p[rows], offsets, self.sensor)
+        ids = np.asarray(ids, dtype=np.int64).reshape(-1)
+        starts, stops = self.offsets[ids], self.offsets[ids + 1]
+        offsets = np.concatenate([[0], np.cumsum(stops - starts)])
+        slices = [slice(a, b) for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        t, x, y, p = (_joined(c, slices) for c in (self.t, self.x, self.y, self.p))
+        return Packed(t, x, y, p, offsets, self.sensor)
 
     def owners(self) -> NDArray[np.int64]:
         """For each event, the recording it belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
-    def tensor(self, *, dt: float, steps: int | None = None, binary: bool = False) -> EventTensor:
+    def tensor(
+        self, *, dt: float, steps: int | None = None, binary: bool = False, ids: ArrayLike | None = None
+    ) -> EventTensor:
         """All recordings as one batch, an `EventTensor` of shape (T, B, P, H, W).
 
         Step k holds the events with k dt <= time < (k+1) dt. Events in one cell of one step add up, or count once if
-        `binary`. Events at or after steps · dt are left out.
+        `binary`. Events at or after steps · dt are left out. Slices of the columns go straight into the batch.
 
         Args:
             dt: length of a step in seconds.
             steps: number of steps T; None takes what the longest recording needs.
             binary: cells hold 0 or 1 instead of counts.
+            ids: only these recordings, in this order.
 
         Raises:
             UserError: `dt` is not positive or as long as the recordings (milliseconds given as seconds?), or an event
                 lies outside the sensor or before time zero.
         """
-        longest = float(self.durations().max(initial=0.0))
+        rows = np.arange(len(self)) if ids is None else np.asarray(ids, dtype=np.int64).reshape(-1)
+        starts, stops = self.offsets[rows], self.offsets[rows + 1]
+        last = self.t[stops[stops > starts] - 1]
+        longest = float(last.max(initial=0)) * 1e-6
         dt = check_dt(check_dt_fits(dt, longest))
         steps = steps_for(longest, dt) if steps is None else check_steps(steps)
-        if self.t.size and self.t.min() < 0:
-            raise UserError(
-                f"event {int(np.argmax(self.t < 0))} is before time 0; subtract the recording's first time"
-            )
-        cell = flat_index((self.x, self.y, self.p), self.sensor, len(self.t))
-        step = bins_of(self.t, 1e-6, dt)
-        key = (step * len(self) + self.owners()) * math.prod(self.sensor) + cell
-        if len(step) and step.max() >= steps:
-            key = key[step < steps]
-        return _merged(key, (steps, len(self), *self.sensor), dt, binary)
+        return _collated(self, starts, stops, _edges(dt, steps), dt, binary)
+
+
+def _joined(column: NDArray, slices: list[slice]) -> NDArray:
+    return np.concatenate([column[s] for s in slices]) if slices else column[:0].copy()
 
 
 def steps_for(longest: float, dt: float) -> int:
@@ -184,12 +187,85 @@ def check_dt_fits(dt: float, longest: float) -> float:
     return dt
 
 
-def _merged(key: NDArray[np.int64], shape: tuple[int, ...], dt: float, binary: bool) -> EventTensor:
-    """EventTensor of flat positions ((step · B + recording) · cells + cell) in any order; equal ones add up."""
-    key = np.sort(key)
-    first = np.flatnonzero(np.diff(key, prepend=-1))
-    counts, (rows, cell) = np.diff(first, append=len(key)), np.divmod(key[first], math.prod(shape[2:]))
-    rowptr = np.searchsorted(rows, np.arange(shape[0] * shape[1] + 1))
-    values = None if binary or counts.max(initial=1) == 1 else torch.from_numpy(counts.astype(np.float32))
-    indices = torch.from_numpy(cell.astype(np.int32))
-    return EventTensor(torch.from_numpy(rowptr), indices, values, shape=shape, dt=dt)
+@lru_cache(maxsize=16)
+def _edges(dt: float, steps: int) -> NDArray[np.int64]:
+    """The first tick (microsecond) of every step and of the one after the last: where `bins_of` changes its value."""
+    k, per_step = np.arange(steps + 1, dtype=np.int64), dt / 1e-6
+    guess = k * per_step
+    if guess[-1] > 2.0**53:
+        raise UserError(f"{steps} steps of dt={dt:g} s are longer than a recording can be")
+    slack = 4 + 2e-7 * per_step + 8e-15 * guess
+    low, high = np.maximum(guess - slack, 0).astype(np.int64), (guess + slack).astype(np.int64)
+    while (low < high).any():  # bisection for all steps at once
+        middle = (low + high) // 2
+        late = bins_of(middle, 1e-6, dt) >= k
+        low, high = np.where(late, low, middle + 1), np.where(late, middle, high)
+    low.setflags(write=False)
+    return low
+
+
+def _collated(
+    packed: Packed,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    edges: NDArray[np.int64],
+    dt: float,
+    binary: bool,
+) -> EventTensor:
+    """Slices of columns as one batch; see the kernel."""
+    from snnkit.kernels.events import collate as kernel
+
+    columns = [_readable(c) for c in (packed.t, packed.x, packed.y, packed.p)]
+    if starts.min(initial=0) < 0 or stops.max(initial=0) > min(map(len, columns)) or (stops < starts).any():
+        raise UserError("offsets point outside the columns: these recordings are damaged")
+    events, cells = int((stops - starts).sum()), math.prod(packed.sensor)
+    shape = (len(edges) - 1, len(starts), *packed.sensor)
+    counts = np.zeros(cells, np.int32)
+    low, high = np.zeros(-(-cells // 64), np.uint64), np.zeros(-(-cells // 4096), np.uint64)
+    rowptr, indices = np.empty(shape[0] * shape[1] + 1, np.int64), np.empty(events, np.int32)
+    values = np.empty(events, np.float32)
+    state, event, n, largest = kernel.collate(
+        *columns, starts, stops, edges, packed.sensor, counts, low, high, rowptr, indices, values
+    )
+    if state == kernel.BACKWARDS:
+        packed = _in_order(packed, starts, stops)
+        return _collated(packed, packed.offsets[:-1], packed.offsets[1:], edges, dt, binary)
+    if state != kernel.DONE:
+        raise UserError(_wrong_event(packed, starts, stops, int(event)))
+    found = None if binary or largest <= 1 else torch.from_numpy(_trimmed(values, n))
+    return EventTensor._ready(
+        torch.from_numpy(rowptr), torch.from_numpy(_trimmed(indices, n)), found, shape, dt
+    )
+
+
+def _readable(column: NDArray) -> NDArray:
+    """A plain contiguous read-only view, so that the kernel is compiled once for columns in memory and on disk."""
+    view = np.ascontiguousarray(column).view(np.ndarray)
+    view.setflags(write=False)
+    return view
+
+
+def _trimmed(array: NDArray, n: int) -> NDArray:
+    """The first n entries: a view if little is left over, otherwise a copy that lets go of the rest."""
+    return array[:n] if n > 0.75 * len(array) else array[:n].copy()
+
+
+def _in_order(packed: Packed, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Packed:
+    """These recordings with their events sorted in time."""
+    counts = stops - starts
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    rows = rows[np.lexsort((packed.t[rows], np.repeat(np.arange(len(counts)), counts)))]
+    return Packed(packed.t[rows], packed.x[rows], packed.y[rows], packed.p[rows], offsets, packed.sensor)
+
+
+def _wrong_event(packed: Packed, starts: NDArray[np.int64], stops: NDArray[np.int64], row: int) -> str:
+    """Why the event in this row of the columns cannot be placed."""
+    b = int(np.flatnonzero((starts <= row) & (row < stops))[0])
+    where = f"recording {b}, event {row - int(starts[b])}"
+    if packed.t[row] < 0:
+        return f"{where} is before time 0; subtract the recording's first time"
+    limits = zip("xyp", reversed(packed.sensor), strict=True)
+    name, limit = next((n, lim) for n, lim in limits if not 0 <= getattr(packed, n)[row] < lim)
+    value = getattr(packed, name)[row]
+    return f"{where}: {name}={value} is not in 0..{limit - 1} of shape {packed.sensor}"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from snnkit import datasets
-from snnkit.datasets import augment, digits, store
+from snnkit.datasets import augment, digits, fingerprint, store
 from snnkit.encoders.camera import VERSION
 from snnkit.recordings import Events, Packed
 
@@ -119,7 +119,7 @@ def small(writer):
 def test_columns_come_back(tmp_path, monkeypatch):
     monkeypatch.setenv("SNNKIT_CACHE", str(tmp_path))
     arrays = store.cached("tiny", {"a": 1}, small)
-    packed = store.from_arrays(arrays)
+    packed = store.from_stored(arrays)
     assert (
         packed.t.tolist() == [1, 2, 5] and packed.offsets.tolist() == [0, 2, 3] and packed.sensor == (2, 2, 2)
     )
@@ -130,7 +130,7 @@ def test_columns_come_back(tmp_path, monkeypatch):
 def test_a_damaged_cache_is_built_again(tmp_path, monkeypatch):
     monkeypatch.setenv("SNNKIT_CACHE", str(tmp_path))
     store.cached("tiny", {"a": 1}, small)
-    (folder,) = tmp_path.iterdir()
+    (folder,) = (f for f in tmp_path.iterdir() if not f.name.startswith("."))
     (folder / "t.npy").write_bytes(b"nonsense")
     assert store.cached("tiny", {"a": 1}, small)["t"].tolist() == [1, 2, 5]
 
@@ -144,7 +144,7 @@ def test_a_failed_build_leaves_nothing(tmp_path, monkeypatch):
 
     with pytest.raises(RuntimeError, match="half way"):
         store.cached("tiny", {"a": 1}, fails)
-    assert list(tmp_path.iterdir()) == []
+    assert [f for f in tmp_path.iterdir() if f.name != store.LOCKS] == []
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
@@ -156,9 +156,9 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, monkeypatch):
 
 
 def test_other_keys_are_other_folders():
-    assert store.digest({"a": 1}) != store.digest({"a": 2})
-    assert store.digest({"a": 1, "b": 2}) == store.digest({"b": 2, "a": 1})
-    assert store.digest(b"ab", b"c") != store.digest(b"a", b"bc")
+    assert fingerprint.digest({"a": 1}) != fingerprint.digest({"a": 2})
+    assert fingerprint.digest({"a": 1, "b": 2}) == fingerprint.digest({"b": 2, "a": 1})
+    assert fingerprint.digest(b"ab", b"c") != fingerprint.digest(b"a", b"bc")
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Collate:
     binary: bool
 
     def __call__(self, samples: EventDataset | Sequence[tuple[Events, int]]) -> tuple[EventTensor, Tensor]:
-        grid = {"dt": self.dt, "steps": self.steps, "binary": self.binary}
+        grid: dict[str, Any] = {"dt": self.dt, "steps": self.steps, "binary": self.binary}
         if isinstance(samples, EventDataset) and samples.transform is None:
             labels = torch.from_numpy(samples.labels)
             return samples.packed.tensor(**grid, ids=samples.ids), labels

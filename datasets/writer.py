@@ -114,7 +114,7 @@ class Writer:
         data["offsets"] = (self.rows + ends).astype("<i8")
         check = 0
         for name, column in data.items():
-            view = memoryview(column.reshape(-1).view(np.uint8))
+            view = column.reshape(-1).view(np.uint8).data
             self._files[name].write(view)
             check = zlib.crc32(view, check)
         for name in data:

@@ -157,6 +157,9 @@ class Packed:
         """
         rows = np.arange(len(self)) if ids is None else np.asarray(ids, dtype=np.int64).reshape(-1)
         starts, stops = self.offsets[rows], self.offsets[rows + 1]
+        shortest = min(len(self.t), len(self.x), len(self.y), len(self.p))
+        if starts.min(initial=0) < 0 or stops.max(initial=0) > shortest or (stops < starts).any():
+            raise UserError("offsets point outside the columns: these recordings are damaged")
         last = self.t[stops[stops > starts] - 1]
         longest = float(last.max(initial=0)) * 1e-6
         dt = check_dt(check_dt_fits(dt, longest))
@@ -216,8 +219,6 @@ def _collated(
     from snnkit.kernels.events import collate as kernel
 
     columns = [_readable(c) for c in (packed.t, packed.x, packed.y, packed.p)]
-    if starts.min(initial=0) < 0 or stops.max(initial=0) > min(map(len, columns)) or (stops < starts).any():
-        raise UserError("offsets point outside the columns: these recordings are damaged")
     events, cells = int((stops - starts).sum()), math.prod(packed.sensor)
     shape = (len(edges) - 1, len(starts), *packed.sensor)
     counts = np.zeros(cells, np.int32)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from snnkit.binning import check_dt, check_steps
@@ -18,6 +18,8 @@ from snnkit.errors import UserError
 from snnkit.events import EventTensor
 from snnkit.recordings import Events, Packed, check_dt_fits, steps_for
 
+Batch = tuple[EventTensor | Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Collate:
@@ -26,20 +28,24 @@ class Collate:
     dt: float
     steps: int | None
     binary: bool
+    dense: bool = False
 
-    def __call__(self, samples: EventDataset | Sequence[tuple[Events, int]]) -> tuple[EventTensor, Tensor]:
-        grid: dict[str, Any] = {"dt": self.dt, "steps": self.steps, "binary": self.binary}
+    def __call__(self, samples: EventDataset | Sequence[tuple[Events, int]]) -> Batch:
         if isinstance(samples, EventDataset) and samples.transform is None:
-            labels = torch.from_numpy(samples.labels)
-            return samples.packed.tensor(**grid, ids=samples.ids), labels
+            return self.grid(samples.packed, samples.ids), torch.from_numpy(samples.labels)
         recordings, targets = [], []
         for sample, target in samples:
             recordings.append(sample)
             targets.append(int(target))
-        return end_to_end(recordings).tensor(**grid), torch.tensor(targets, dtype=torch.int64)
+        return self.grid(end_to_end(recordings)), torch.tensor(targets, dtype=torch.int64)
+
+    def grid(self, packed: Packed, ids: ArrayLike | None = None) -> EventTensor | Tensor:
+        """These recordings on the grid of steps and pixels."""
+        make = packed.frames if self.dense else packed.tensor
+        return make(dt=self.dt, steps=self.steps, binary=self.binary, ids=ids)
 
 
-def collate(*, dt: float, steps: int | None = None, binary: bool = False) -> Collate:
+def collate(*, dt: float, steps: int | None = None, binary: bool = False, dense: bool = False) -> Collate:
     """How torch's DataLoader makes batches of a dataset of recordings.
 
     Step k holds the events with k dt <= time < (k+1) dt, as in `batches`. Slices of the columns go straight into the
@@ -49,12 +55,13 @@ def collate(*, dt: float, steps: int | None = None, binary: bool = False) -> Col
         dt: length of a step in seconds.
         steps: number of steps T; None takes what the longest recording of each batch needs.
         binary: cells hold 0 or 1 instead of counts.
+        dense: make a dense tensor of the same shape, float32.
 
     >>> loader = torch.utils.data.DataLoader(
     ...     ds, batch_size=64, shuffle=True, collate_fn=collate(dt=10e-3, steps=30)
     ... )  # doctest: +SKIP
     """
-    return Collate(check_dt(dt), None if steps is None else check_steps(steps), bool(binary))
+    return Collate(check_dt(dt), None if steps is None else check_steps(steps), bool(binary), bool(dense))
 
 
 def end_to_end(recordings: Sequence[Events]) -> Packed:
@@ -94,9 +101,11 @@ class Batches:
         seed: int,
         binary: bool,
         augment: tuple[Augment, ...],
+        dense: bool = False,
     ):
         self.dataset, self.dt, self.steps, self.batch_size = dataset, dt, steps, batch_size
         self.shuffle, self.seed, self.binary, self.augment = shuffle, seed, binary, augment
+        self.dense = dense
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -106,15 +115,15 @@ class Batches:
         """Choose the order and the augmentation of the next pass, as when training resumes."""
         self.epoch = int(epoch)
 
-    def __iter__(self) -> Iterator[tuple[EventTensor, Tensor]]:
+    def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
         order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
         for a in range(0, len(order), self.batch_size):
             yield self._batch(order[a : a + self.batch_size], rng)
 
-    def _batch(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[EventTensor, Tensor]:
-        part, binned = self.dataset.subset(ids), Collate(self.dt, self.steps, self.binary)
+    def _batch(self, ids: np.ndarray, rng: np.random.Generator) -> Batch:
+        part, binned = self.dataset.subset(ids), Collate(self.dt, self.steps, self.binary, self.dense)
         if not self.augment:
             return binned(part)
         if part.transform is None:
@@ -124,8 +133,7 @@ class Batches:
             packed = end_to_end([sample for sample, _ in part])
         for change in self.augment:
             packed = change(packed, rng)
-        events = packed.tensor(dt=self.dt, steps=self.steps, binary=self.binary)
-        return events, torch.from_numpy(part.labels)
+        return binned.grid(packed), torch.from_numpy(part.labels)
 
 
 def batches(
@@ -138,6 +146,7 @@ def batches(
     seed: int = 0,
     binary: bool = False,
     augment: Augment | Sequence[Augment] | None = None,
+    dense: bool = False,
 ) -> Batches:
     """Batches `(EventTensor (T, B, P, H, W), labels int64 (B,))` of a dataset.
 
@@ -155,6 +164,7 @@ def batches(
         seed: of the order and the augmentation.
         binary: cells hold 0 or 1 instead of counts.
         augment: what happens to the recordings of a batch first: one or several of `snnkit.datasets.augment`.
+        dense: batches are dense tensors of the same shape, float32, for networks that are not event-driven.
 
     Raises:
         UserError: `dt` is not a step in seconds (milliseconds?), or there is nothing to iterate over.
@@ -181,4 +191,5 @@ def batches(
         seed=seed,
         binary=binary,
         augment=changes,
+        dense=dense,
     )

@@ -155,16 +155,16 @@ class Packed:
             UserError: `dt` is not positive or as long as the recordings (milliseconds given as seconds?), or an event
                 lies outside the sensor or before time zero.
         """
-        rows = np.arange(len(self)) if ids is None else np.asarray(ids, dtype=np.int64).reshape(-1)
-        starts, stops = self.offsets[rows], self.offsets[rows + 1]
-        shortest = min(len(self.t), len(self.x), len(self.y), len(self.p))
-        if starts.min(initial=0) < 0 or stops.max(initial=0) > shortest or (stops < starts).any():
-            raise UserError("offsets point outside the columns: these recordings are damaged")
-        last = self.t[stops[stops > starts] - 1]
-        longest = float(last.max(initial=0)) * 1e-6
-        dt = check_dt(check_dt_fits(dt, longest))
-        steps = steps_for(longest, dt) if steps is None else check_steps(steps)
-        return _collated(self, starts, stops, _edges(dt, steps), dt, binary)
+        starts, stops, edges, dt = _grid(self, ids, dt, steps)
+        return _collated(self, starts, stops, edges, dt, binary)
+
+    def frames(
+        self, *, dt: float, steps: int | None = None, binary: bool = False, ids: ArrayLike | None = None
+    ) -> torch.Tensor:
+        """All recordings as one dense batch of event counts, float32 (T, B, P, H, W); arguments as for `tensor`."""
+        starts, stops, edges, _ = _grid(self, ids, dt, steps)
+        out = _framed(self, starts, stops, edges)
+        return out.clamp_(max=1) if binary else out
 
 
 def _joined(column: NDArray, slices: list[slice]) -> NDArray:
@@ -207,6 +207,22 @@ def _edges(dt: float, steps: int) -> NDArray[np.int64]:
     return low
 
 
+def _grid(
+    packed: Packed, ids: ArrayLike | None, dt: float, steps: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], float]:
+    """Where these recordings start and stop in the columns, the edges of the steps, and `dt`, all checked."""
+    rows = np.arange(len(packed)) if ids is None else np.asarray(ids, dtype=np.int64).reshape(-1)
+    starts, stops = packed.offsets[rows], packed.offsets[rows + 1]
+    shortest = min(len(packed.t), len(packed.x), len(packed.y), len(packed.p))
+    if starts.min(initial=0) < 0 or stops.max(initial=0) > shortest or (stops < starts).any():
+        raise UserError("offsets point outside the columns: these recordings are damaged")
+    last = packed.t[stops[stops > starts] - 1]
+    longest = float(last.max(initial=0)) * 1e-6
+    dt = check_dt(check_dt_fits(dt, longest))
+    steps = steps_for(longest, dt) if steps is None else check_steps(steps)
+    return starts, stops, _edges(dt, steps), dt
+
+
 def _collated(
     packed: Packed,
     starts: NDArray[np.int64],
@@ -218,25 +234,46 @@ def _collated(
     """Slices of columns as one batch; see the kernel."""
     from snnkit.kernels.events import collate as kernel
 
-    columns = [_readable(c) for c in (packed.t, packed.x, packed.y, packed.p)]
     events, cells = int((stops - starts).sum()), math.prod(packed.sensor)
     shape = (len(edges) - 1, len(starts), *packed.sensor)
     counts = np.zeros(cells, np.int32)
     low, high = np.zeros(-(-cells // 64), np.uint64), np.zeros(-(-cells // 4096), np.uint64)
     rowptr, indices = np.empty(shape[0] * shape[1] + 1, np.int64), np.empty(events, np.int32)
-    values = np.empty(events, np.float32)
+    values, where = np.empty(events, np.float32), (starts, stops, edges, packed.sensor)
     state, event, n, largest = kernel.collate(
-        *columns, starts, stops, edges, packed.sensor, counts, low, high, rowptr, indices, values
+        *_columns(packed), *where, counts, low, high, rowptr, indices, values
     )
     if state == kernel.BACKWARDS:
         packed = _in_order(packed, starts, stops)
         return _collated(packed, packed.offsets[:-1], packed.offsets[1:], edges, dt, binary)
     if state != kernel.DONE:
         raise UserError(_wrong_event(packed, starts, stops, int(event)))
-    found = None if binary or largest <= 1 else torch.from_numpy(_trimmed(values, n))
-    return EventTensor._ready(
-        torch.from_numpy(rowptr), torch.from_numpy(_trimmed(indices, n)), found, shape, dt
-    )
+    graded = None if binary or largest <= 1 else torch.from_numpy(_trimmed(values, n))
+    found = torch.from_numpy(_trimmed(indices, n))
+    return EventTensor._ready(torch.from_numpy(rowptr), found, graded, shape, dt)
+
+
+def _framed(
+    packed: Packed, starts: NDArray[np.int64], stops: NDArray[np.int64], edges: NDArray[np.int64]
+) -> torch.Tensor:
+    """Slices of columns as one dense batch; see the kernel."""
+    from snnkit.kernels import lease
+    from snnkit.kernels.events import collate as kernel
+
+    shape = (len(edges) - 1, len(starts), math.prod(packed.sensor))
+    out = lease.empty(shape, torch.float32).zero_()
+    where = (starts, stops, edges, packed.sensor)
+    state, event = kernel.frames(*_columns(packed), *where, out.numpy())
+    if state == kernel.BACKWARDS:
+        packed = _in_order(packed, starts, stops)
+        return _framed(packed, packed.offsets[:-1], packed.offsets[1:], edges)
+    if state != kernel.DONE:
+        raise UserError(_wrong_event(packed, starts, stops, int(event)))
+    return out.view(*shape[:2], *packed.sensor)
+
+
+def _columns(packed: Packed) -> list[NDArray]:
+    return [_readable(column) for column in (packed.t, packed.x, packed.y, packed.p)]
 
 
 def _readable(column: NDArray) -> NDArray:

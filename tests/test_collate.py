@@ -64,7 +64,9 @@ def test_the_kernel_equals_its_naive_twin(sizes, sensor, dt, late, binary, seed)
     if packed.durations().max() <= dt:
         return  # refused: dt as long as the recordings
     steps = 7 if late else None
-    same(packed.tensor(dt=dt, steps=steps, binary=binary), naive(packed, dt, steps, binary))
+    twin = naive(packed, dt, steps, binary)
+    same(packed.tensor(dt=dt, steps=steps, binary=binary), twin)
+    assert torch.equal(packed.frames(dt=dt, steps=steps, binary=binary), twin.dense())
 
 
 def test_many_events_in_one_cell_and_a_large_sensor():
@@ -96,6 +98,7 @@ def test_recordings_out_of_order_are_sorted_first():
     columns = {c: getattr(packed, c)[shuffled] for c in ("t", "x", "y", "p")}
     mixed = Packed(**columns, offsets=packed.offsets, sensor=packed.sensor)
     same(mixed.tensor(dt=1e-3, steps=30), packed.tensor(dt=1e-3, steps=30))
+    assert torch.equal(mixed.frames(dt=1e-3, steps=30), packed.frames(dt=1e-3, steps=30))
 
 
 def test_the_input_is_left_alone_and_may_be_strided():
@@ -126,6 +129,8 @@ def test_events_that_have_no_cell_are_named(change, words):
     packed = Packed(**{n: np.array(columns[n], t) for n, t in types.items()}, sensor=(2, 3, 4))
     with pytest.raises(UserError, match=words):
         packed.tensor(dt=2e-6, steps=5)
+    with pytest.raises(UserError, match=words):
+        packed.frames(dt=2e-6, steps=5)
 
 
 # -- batches and DataLoader --------------------------------------------------------------------------------------------
@@ -135,6 +140,12 @@ def test_events_that_have_no_cell_are_named(change, words):
 def ds():
     packed = random_packed(np.random.default_rng(3), [30, 60, 0, 20, 80, 10, 40], (2, 5, 6), 30_000)
     return EventDataset("toy", packed, np.array([0, 1, 0, 1, 2, 2, 0]), ("a", "b", "c"))
+
+
+def test_dense_batches_hold_the_same(ds):
+    grid = {"dt": 1e-3, "steps": 30, "batch_size": 3}
+    for (events, _), (dense, _) in zip(batches(ds, **grid), batches(ds, **grid, dense=True), strict=True):
+        assert torch.equal(events.dense(), dense) and dense.dtype == torch.float32
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -91,3 +91,26 @@ def collate(t, x, y, p, starts, stops, edges, sensor, counts, low, high, rowptr,
                         n += 1
             rowptr[k * B + b + 1] = n
     return DONE, 0, n, largest
+
+
+@jit
+def frames(t, x, y, p, starts, stops, edges, sensor, out):
+    """Count events into out, zeros of shape (T, B, P·H·W); returns (state, event). Other arguments as for `collate`."""
+    last = len(edges) - 1
+    P, H, W = sensor
+    for b in range(len(starts)):
+        k, before = -1, np.int64(0)
+        for i in range(starts[b], stops[b]):
+            now = t[i]
+            if now < before:
+                return (NEGATIVE, i) if now < 0 else (BACKWARDS, i)
+            before = now
+            while k < last and now >= edges[k + 1]:
+                k += 1
+            if k == last:
+                continue
+            cx, cy, cp = np.int64(x[i]), np.int64(y[i]), np.int64(p[i])
+            if not (0 <= cx < W and 0 <= cy < H and 0 <= cp < P):
+                return OUTSIDE, i
+            out[k, b, (cp * H + cy) * W + cx] += np.float32(1)
+    return DONE, 0

@@ -1,0 +1,235 @@
+"""Loops over synapses as the text of a Numba module: delivery, the parts of a rule, and what ends a sample.
+
+Sparse synapses lie in rows of their pre neuron, ordered by delay, port and post; `off` holds delay, port and post of a
+synapse in one number, so delivery is one addition. Columns go through an index into the rows: a weight lives once. A
+complete block of synapses is dense: its rows are vector code, its columns strides.
+
+Indices are unsigned: a signed one carries a test for negative numbers.
+"""
+
+from __future__ import annotations
+
+from snnkit.kernels.elementary import lowered
+from snnkit.kernels.loops_numba import DECORATOR
+from snnkit.kernels.print import FUNCTIONS, NUMBA, statements
+from snnkit.kernels.simulator import ONE, POST, PRE, SYNAPSE, Hook, ProjectionPlan
+
+ROW = ["rp_", "off_", "post_"]  # sparse synapses by pre
+COLUMN = ["cp_", "perm_", "pre_of_"]  # and by post
+BLOCK = ["block_"]  # dense: first and number of pre, first and number of post, offset of the first synapse
+BLOCK_HEAD = "    first_pre, pres, first_post, posts, base = block_[0], block_[1], block_[2], block_[3], block_[4]"
+
+
+def functions(plan: ProjectionPlan, precision: str, graded: bool) -> list[str]:
+    """The functions of one projection; `graded` says that its spikes carry values."""
+    name, dense = plan.name, plan.dense
+    make = (_dense_pre, _dense_post, _dense_all) if dense else (_sparse_pre, _sparse_post, _sparse_all)
+    found = [make[0](f"pre_{name}", plan.at_pre, precision, graded)]
+    if plan.at_post is not None:
+        found.append(make[1](f"at_post_{name}", plan.at_post, precision, None))
+    if plan.each is not None and plan.gates_posts:
+        found.append(make[1](f"each_{name}", plan.each, precision, plan.gate))
+    elif plan.each is not None:
+        found.append(make[2](f"each_{name}", plan.each, precision, plan.gate))
+    if plan.finish is not None:
+        found.append(make[2](f"finish_{name}", plan.finish, precision, None))
+    return found
+
+
+def calls(plan: ProjectionPlan, graded: bool) -> dict[str, str]:
+    """The lines that call them, by the part of a step that they belong to."""
+    name, dense = plan.name, plan.dense
+    row = [f"{name}_{a}" for a in (BLOCK if dense else ROW)]
+    column = [f"{name}_{a}" for a in (BLOCK if dense else COLUMN)]
+    spikes = ["spiked", "0", "ns"] if plan.recurrent else ["indices", "i0", "i1"]
+    values = (["sent"] if plan.recurrent else ["values"]) if graded else []
+    found = {"pre": _call(f"pre_{name}", [*spikes, *values, "slot", *row], plan.at_pre)}
+    if plan.at_post is not None:
+        found["post"] = _call(f"at_post_{name}", ["spiked", "ns", *column], plan.at_post)
+    if plan.each is not None:
+        head = ["every", "N", *column] if plan.gates_posts else row
+        found["each"] = _call(f"each_{name}", head, plan.each, plan.gate)
+    if plan.finish is not None:
+        found["finish"] = _call(f"finish_{name}", row, plan.finish)
+    return found
+
+
+def _reads(*hooks: Hook | None) -> list[tuple[str, str]]:
+    return sorted({pair for hook in hooks if hook is not None for pair in (*hook.used(), *_written(hook))})
+
+
+def _written(hook: Hook) -> list[tuple[str, str]]:
+    """States of a synapse that the hook stores without reading them."""
+    reads = dict(hook.reads)
+    return [(name, reads[name]) for name, _ in hook.program.results if name.startswith(SYNAPSE)]
+
+
+def _call(function: str, head: list[str], *hooks: Hook | None) -> str:
+    return f"{function}({', '.join([*head, *(text for _, text in _reads(*hooks))])})"
+
+
+def _define(function: str, head: list[str], *hooks: Hook | None, whole: tuple[str, ...] = ()) -> str:
+    """The line that begins a function; rows of the kinds in `whole` are cut in its body, and have another name here."""
+    rows = [
+        leaf if leaf.startswith(ONE) else f"{leaf}_row" if leaf.startswith(whole) else f"{leaf}_"
+        for leaf, _ in _reads(*hooks)
+    ]
+    return f"\n{DECORATOR}def {function}({', '.join([*head, *rows])}):"
+
+
+def _body(hook: Hook, precision: str, index: dict[str, str], stores: dict[str, str]) -> list[str]:
+    """The statements of a hook; `index` gives for each prefix the index of its row, or nothing when it is a local name."""
+    program = lowered(hook.program, precision, FUNCTIONS)
+    loads = {}
+    for leaf, _ in hook.used():
+        at = index.get(leaf.split("_", 1)[0])
+        loads[leaf] = leaf if at is None else f"{leaf}_[{at}]"
+    for name, _ in program.results:
+        if name.startswith(SYNAPSE):
+            stores = {**stores, name: f"{name}_[{index[SYNAPSE]}] = {{0}}"}
+    return statements(program, NUMBA, loads, stores)
+
+
+def _hoist(prefix: str, at: str, *hooks: Hook | None) -> list[str]:
+    """Lines that read once what does not change in the inner loop."""
+    return [f"{leaf} = {leaf}_[{at}]" for leaf, _ in _reads(*hooks) if leaf.startswith(prefix)]
+
+
+def _indent(by: int, lines: list[str]) -> list[str]:
+    return [" " * by + line for line in lines]
+
+
+def _spike_value(graded: bool) -> list[str]:
+    return ["value = REAL(values_[a])"] if graded else []
+
+
+def _amount(target: str, graded: bool) -> dict[str, str]:
+    return {"amount": f"{target} += value * {{0}}" if graded else f"{target} += {{0}}"}
+
+
+def _sparse_pre(function: str, hook: Hook, precision: str, graded: bool) -> str:
+    posts = any(leaf.startswith(POST) for leaf, _ in hook.used())
+    body = _body(hook, precision, {SYNAPSE: "k", POST: "j"}, _amount("slot[off_[k]]", graded))
+    head = ["spikes", "first", "last", *(["values_"] if graded else []), "slot", *ROW]
+    lines = [
+        _define(function, head, hook),
+        "    for a in range(first, last):",
+        "        i = spikes[a]",
+        *_indent(8, _spike_value(graded)),
+        *_indent(8, _hoist(PRE, "i", hook)),
+        "        for k in range(np.uint64(rp_[i]), np.uint64(rp_[i + 1])):",
+        *_indent(12, ["j = post_[k]"] if posts else []),
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _dense_pre(function: str, hook: Hook, precision: str, graded: bool) -> str:
+    body = _body(hook, precision, {SYNAPSE: "k", POST: "k"}, _amount("target[k]", graded))
+    rows = [leaf for leaf, _ in _reads(hook)]
+    cut = [f"{x}_ = {x}_row[q * posts:(q + 1) * posts]" for x in rows if x.startswith(SYNAPSE)]
+    posts = [f"{x}_ = {x}_row[first_post:first_post + posts]" for x in rows if x.startswith(POST)]
+    head = ["spikes", "first", "last", *(["values_"] if graded else []), "slot", *BLOCK]
+    lines = [
+        _define(function, head, hook, whole=(SYNAPSE, POST)),
+        BLOCK_HEAD,
+        "    target = slot[base:base + posts]",
+        *_indent(4, posts),
+        "    for a in range(first, last):",
+        "        i = spikes[a]",
+        "        q = i - first_pre",
+        "        if q < 0 or q >= pres:",
+        "            continue",
+        *_indent(8, _spike_value(graded)),
+        *_indent(8, _hoist(PRE, "i", hook)),
+        *_indent(8, cut),
+        "        for k in range(np.uint64(posts)):",
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _gate(gate: Hook | None, precision: str) -> list[str]:
+    """Lines that skip a post neuron, or all, where the gate is shut."""
+    if gate is None:
+        return []
+    return _body(gate, precision, {}, {"gate": "if not {0}:"})
+
+
+def _sparse_post(function: str, hook: Hook, precision: str, gate: Hook | None) -> str:
+    body = _body(hook, precision, {SYNAPSE: "k", PRE: "i"}, {})
+    pres = any(leaf.startswith(PRE) for leaf, _ in hook.used())
+    shut = _gate(gate, precision)
+    lines = [
+        _define(function, ["spikes", "last", *COLUMN], hook, gate),
+        "    for a in range(last):",
+        "        j = spikes[a]",
+        *_indent(8, _hoist(POST, "j", hook, gate)),
+        *_indent(8, [*shut, "    continue"] if shut else []),
+        "        for c in range(np.uint64(cp_[j]), np.uint64(cp_[j + 1])):",
+        "            k = perm_[c]",
+        *_indent(12, ["i = pre_of_[c]"] if pres else []),
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _dense_post(function: str, hook: Hook, precision: str, gate: Hook | None) -> str:
+    body = _body(hook, precision, {SYNAPSE: "k", PRE: "i"}, {})
+    shut = _gate(gate, precision)
+    lines = [
+        _define(function, ["spikes", "last", *BLOCK], hook, gate),
+        BLOCK_HEAD,
+        "    for a in range(last):",
+        "        j = spikes[a]",
+        "        q = j - first_post",
+        "        if q < 0 or q >= posts:",
+        "            continue",
+        *_indent(8, _hoist(POST, "j", hook, gate)),
+        *_indent(8, [*shut, "    continue"] if shut else []),
+        "        for n in range(np.uint64(pres)):",
+        "            i = n + np.uint64(first_pre)",
+        "            k = n * np.uint64(posts) + np.uint64(q)",
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _sparse_all(function: str, hook: Hook, precision: str, gate: Hook | None) -> str:
+    body = _body(hook, precision, {SYNAPSE: "k", POST: "j"}, {})
+    posts = any(leaf.startswith(POST) for leaf, _ in hook.used())
+    shut = _gate(gate, precision)
+    lines = [
+        _define(function, ROW, hook, gate),
+        *_indent(4, [*shut, "    return"] if shut else []),
+        "    for i in range(rp_.shape[0] - 1):",
+        *_indent(8, _hoist(PRE, "i", hook)),
+        "        for k in range(np.uint64(rp_[i]), np.uint64(rp_[i + 1])):",
+        *_indent(12, ["j = post_[k]"] if posts else []),
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _dense_all(function: str, hook: Hook, precision: str, gate: Hook | None) -> str:
+    body = _body(hook, precision, {SYNAPSE: "k", POST: "j"}, {})
+    shut = _gate(gate, precision)
+    lines = [
+        _define(function, BLOCK, hook, gate),
+        BLOCK_HEAD,
+        *_indent(4, [*shut, "    return"] if shut else []),
+        "    for q in range(pres):",
+        "        i = q + first_pre",
+        *_indent(8, _hoist(PRE, "i", hook)),
+        "        for n in range(np.uint64(posts)):",
+        "            j = n + np.uint64(first_post)",
+        "            k = np.uint64(q * posts) + n",
+        *_indent(12, body),
+        "",
+    ]
+    return "\n".join(lines)

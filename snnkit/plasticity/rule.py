@@ -1,0 +1,184 @@
+"""A local rule as data: traces, a few one-line functions of named arguments, constants, bounds."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from snnkit.errors import UserError, nearest
+
+Term = Callable[..., Any]
+Bound = float | str | Term
+HOOKS = ("on_pre", "on_post", "each_step", "when", "deliver", "settle")
+COUNTS = ("n_in", "n_out")  # spikes of this step; known once all neurons have stepped
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A memory of spikes, one number per neuron of a side.
+
+        at a spike:  x ← x + add     (set=True: x ← add;  jump: x ← jump(...))
+        each step:   x ← rest + (x - rest)·exp(-dt/τ)
+
+    In this order, so a spike's own trace is read from the next step on, one step old. With `of` it follows a state of the
+    neurons instead: x ← k·x + (1 - k)·state, k = exp(-dt/τ).
+
+    Args:
+        on: "pre" or "post", whose spikes.
+        tau: time constant τ [s].
+        add: what a spike adds, or sets the trace to.
+        set: nearest-spike: only the last spike counts.
+        rest: value without spikes.
+        jump: value after a spike, a function of the traces (and constants) of the same side, all as before the spike.
+        of: name of a neuron's state, such as "v".
+    """
+
+    on: str
+    tau: float
+    add: float = 1.0
+    set: bool = False
+    rest: float = 0.0
+    jump: Term | None = None
+    of: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.on not in ("pre", "post"):
+            raise UserError(f'a trace is on "pre" or "post" spikes, got {self.on!r}')
+        if not 0 < self.tau < math.inf:
+            raise UserError(f"a trace needs a positive time constant tau in seconds, got {self.tau!r}")
+        if self.of is not None and (self.jump is not None or self.set):
+            raise UserError("a trace that follows a state (of=...) does not jump at spikes: drop set and jump")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rule:
+    """What pre and post spikes do to a synapse. The names of a function's arguments say what it reads:
+
+    | name | what |
+    |---|---|
+    | `w`, states of `synapse` | of this synapse |
+    | traces | of its pre or post neuron, as the trace says |
+    | `const` | one number; set anew by `Liquid.with_constants` without compiling |
+    | `per_pre`, `per_post`; `sign` | one number per neuron; `sign` is the pre neuron's, +1 or -1 (Dale's law) |
+    | a state of the neuron, such as `v` | of the post neuron |
+    | modulators, `signals`, `dt` | one number per sample and step |
+    | `n_in`, `n_out` | spikes of this step, in `each_step` and `when` |
+
+    Functions use `+ - * /`, comparisons and the words of `snnkit.plasticity` (`where`, `clip`, `exp`, ...). They answer the new w,
+    or (w, *states of the synapse) when `synapse` names some.
+
+    Args:
+        traces: name to `Trace`.
+        on_pre: at a spike of the pre neuron, after the weight was delivered.
+        on_post: at a spike of the post neuron.
+        each_step: for every synapse in every step, after the traces. This costs time with the number of synapses.
+        when: a condition that lets `each_step` happen, of one-number names, or of names of the post neuron.
+        deliver: what reaches the post neuron, w by default; for synapses that depress or facilitate.
+        settle: what has become of (w, *states) since they were last touched; called before each use and at the end.
+        synapse: further states of each synapse, with their first values.
+        const, per_pre, per_post: constants.
+        signals: names of arrays over time that `run` is given, such as "reward".
+        bounds: lowest and highest w: numbers, names, or functions; None for no bound. Clipped after each part.
+
+    Raises:
+        UserError: a name means two things, or something is out of range.
+    """
+
+    traces: Mapping[str, Trace] = field(default_factory=dict)
+    on_pre: Term | None = None
+    on_post: Term | None = None
+    each_step: Term | None = None
+    when: Term | None = None
+    deliver: Term | None = None
+    settle: Term | None = None
+    synapse: Mapping[str, float] = field(default_factory=dict)
+    const: Mapping[str, float] = field(default_factory=dict)
+    per_pre: Mapping[str, Any] = field(default_factory=dict)
+    per_post: Mapping[str, Any] = field(default_factory=dict)
+    signals: tuple[str, ...] = ()
+    bounds: tuple[Bound | None, Bound | None] | None = None
+    made_by: tuple[str, Mapping[str, Any]] | None = field(default=None, repr=False)  # a registered factory
+
+    def __post_init__(self) -> None:
+        seen: dict[str, str] = dict.fromkeys(("w", "dt", "sign", *COUNTS), "a word of every rule")
+        for kind in ("traces", "synapse", "const", "per_pre", "per_post", "signals"):
+            for name in getattr(self, kind):
+                if name in seen:
+                    raise UserError(f"the rule uses the name {name!r} twice: in {kind} and as {seen[name]}")
+                seen[name] = f"one of its {kind}"
+        if self.when is not None and self.each_step is None:
+            raise UserError("`when` says whether `each_step` happens, but the rule has no each_step")
+        if self.synapse and self.settle is None and not (self.on_pre or self.on_post or self.each_step):
+            raise UserError("the rule keeps states of synapses, but no function changes them")
+        for name, value in self.const.items():
+            if not math.isfinite(value):
+                raise UserError(f"the constant {name} is a finite number, got {value!r}")
+        if self.bounds is not None:
+            low, high = self.bounds
+            if isinstance(low, int | float) and isinstance(high, int | float) and not low <= high:
+                raise UserError(f"bounds are (lowest, highest) weight, got ({low!r}, {high!r})")
+
+    @property
+    def plastic(self) -> bool:
+        """Whether it changes weights."""
+        return any((self.on_pre, self.on_post, self.each_step, self.settle))
+
+    def frozen(self) -> Rule | None:
+        """The same synapses without learning: what is left is how they deliver, if the rule says so."""
+        if self.deliver is None:
+            return None
+        if self.synapse:
+            raise UserError("a rule whose delivery reads states of synapses cannot be frozen")
+        return replace(
+            self,
+            on_pre=None,
+            on_post=None,
+            each_step=None,
+            when=None,
+            settle=None,
+            bounds=None,
+            made_by=self.made_by,
+        )
+
+    def with_constants(self, **values: float) -> Rule:
+        """The same rule with other constants."""
+        for name in values:
+            if name not in self.const:
+                raise UserError(f"the rule has no constant {name!r}; {nearest(name, self.const)}")
+        return replace(self, const={**self.const, **values})
+
+
+@dataclass(frozen=True, eq=False)
+class Modulators:
+    """Numbers of a whole sample, stepped once per dt: an astrocyte, dopamine, the annealing of a learning rate.
+
+    `step` takes by name the modulators, its constants, `signals`, `n_in` and `n_out` (spikes of this step, of the input
+    and of the liquid) and `dt`, and answers the next modulators in order.
+
+    >>> fading = Modulators({"eta": 0.1}, lambda eta, c: eta * c, {"c": 0.99})
+    """
+
+    start: Mapping[str, float]
+    step: Term
+    const: Mapping[str, float] = field(default_factory=dict)
+    signals: tuple[str, ...] = ()
+    made_by: tuple[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.start:
+            raise UserError("modulators need at least one number to begin with")
+        names = [*self.start, *self.const, *self.signals, "dt", "sign", *COUNTS]
+        twice = {n for n in names if names.count(n) > 1}
+        if twice:
+            raise UserError(f"modulators use a name twice: {', '.join(sorted(twice))}")
+
+
+def arguments(term: Term) -> tuple[str, ...]:
+    """Names of the arguments of a rule's function."""
+    parameters = inspect.signature(term).parameters.values()
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise UserError("a rule's function names each argument; it has no *args or **kwargs")
+    return tuple(p.name for p in parameters)

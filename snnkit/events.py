@@ -126,7 +126,7 @@ class EventTensor:
                 f"expected a tensor of shape T B *N (at least 3 axes), got {came}; "
                 "for a single sample T N pass x.unsqueeze(1)"
             )
-        flat = x.detach().reshape(x.shape[0] * x.shape[1], -1)
+        flat = x.detach().flatten(0, 1).flatten(1)
         found = flat.nonzero()  # sorted by row, then channel
         values = flat[found[:, 0], found[:, 1]].to(torch.float32)
         if not bool(torch.isfinite(values).all()):

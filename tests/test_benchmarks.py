@@ -88,3 +88,10 @@ def test_time_to_accuracy_quick(tmp_path):
     result = json.loads((tmp_path / "out.json").read_text())
     assert list(result["results"]) == ["snnkit"] and len(result["results"]["snnkit"]["curve"]) == 1
     assert "left out: snnTorch" in out and "97 % not reached" in out
+
+
+def test_conv_quick(tmp_path):
+    out = run("conv.py", "--quick", "--json", tmp_path / "out.json")
+    results = json.loads((tmp_path / "out.json").read_text())["results"]
+    assert [r["density"] for r in results] == [0.001, 0.02]
+    assert all(r["event"] > 0 and r["dense_grad"] > 0 for r in results) and "CROSSOVER" in out

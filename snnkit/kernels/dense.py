@@ -25,8 +25,8 @@ from snnkit.kernels.sparse import gather_rows, jit, run_pieces, scatter_rows
 
 # Parts of the input that may be non-zero for the event-driven products, found by looking; benchmarks/linear.py measures
 # where they meet the dense ones.
-CROSSOVER = 0.08  # y
-CROSSOVER_WEIGHT = 0.04  # dW
+CROSSOVER = 0.10  # y
+CROSSOVER_WEIGHT = 0.08  # dW
 SMALLEST = 1 << 22  # multiply-adds below which a look at the input is not worth it
 _PROBES = 16  # rows looked at before all of them are
 

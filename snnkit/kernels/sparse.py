@@ -22,13 +22,42 @@ from snnkit.kernels import lease
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
+_CHUNK = 1024  # rows of the gradient that are summed together; part of the order of summation
+_CROWDED = 4  # mean number of events of a channel in a chunk from which turning them pays
+
 
 @jit
-def _gather(pointers, places, values, table, bias, first, last, out):
-    """out[r] = bias + sum of values[k] * table[.., places[k]]; table: blocks of columns, blocks x P x C; out: R x N.
+def _add_rows(table, places, values, k, end, y):
+    """y += sum of values[k] * table[places[k]]: four rows at a time, a quarter of the loads and stores of y.
 
     `values` may be None, all one; the compiler then leaves its branches out, which makes the rest twice as fast.
     """
+    n = len(y)
+    while k + 4 <= end:
+        a, b, c, d = table[places[k]], table[places[k + 1]], table[places[k + 2]], table[places[k + 3]]
+        if values is None:
+            for j in range(n):
+                y[j] += (a[j] + b[j]) + (c[j] + d[j])
+        else:
+            va, vb, vc, vd = values[k], values[k + 1], values[k + 2], values[k + 3]
+            for j in range(n):
+                y[j] += (va * a[j] + vb * b[j]) + (vc * c[j] + vd * d[j])
+        k += 4
+    while k < end:
+        a = table[places[k]]
+        if values is None:
+            for j in range(n):
+                y[j] += a[j]
+        else:
+            va = values[k]
+            for j in range(n):
+                y[j] += va * a[j]
+        k += 1
+
+
+@jit
+def _gather(pointers, places, values, table, bias, first, last, out):
+    """out[r] = bias + sum of values[k] * table[.., places[k]]; table: blocks of columns, blocks x P x C; out: R x N."""
     for block in range(table.shape[0]):  # a block of the table stays in the second-level cache for all rows
         part, low = table[block], block * table.shape[2]
         n = min(table.shape[2], out.shape[1] - low)
@@ -38,27 +67,7 @@ def _gather(pointers, places, values, table, bias, first, last, out):
                 y[:] = bias[low : low + n]
             else:
                 y[:] = 0
-            k, end = pointers[r], pointers[r + 1]
-            while k + 4 <= end:  # four at a time: a quarter of the loads and stores of y
-                a, b, c, d = part[places[k]], part[places[k + 1]], part[places[k + 2]], part[places[k + 3]]
-                if values is None:
-                    for j in range(n):
-                        y[j] += (a[j] + b[j]) + (c[j] + d[j])
-                else:
-                    va, vb, vc, vd = values[k], values[k + 1], values[k + 2], values[k + 3]
-                    for j in range(n):
-                        y[j] += (va * a[j] + vb * b[j]) + (vc * c[j] + vd * d[j])
-                k += 4
-            while k < end:
-                a = part[places[k]]
-                if values is None:
-                    for j in range(n):
-                        y[j] += a[j]
-                else:
-                    va = values[k]
-                    for j in range(n):
-                        y[j] += va * a[j]
-                k += 1
+            _add_rows(part, places, values, pointers[r], pointers[r + 1], y)
 
 
 @jit
@@ -79,6 +88,51 @@ def _scatter(rowptr, indices, values, grad, first, last, out):
                     v = values[k]
                     for j in range(n):
                         y[j] += v * g[j]
+
+
+@jit
+def _turn(rowptr, indices, values, first, last, starts, rows, turned):
+    """Events by channel within chunks of `_CHUNK` rows: those of chunk c and channel i are starts[c, i] to starts[c, i+1].
+
+    `rows` counts from the first of the chunk. The rows of a channel stay in order.
+    """
+    channels = starts.shape[1] - 1
+    cursor = np.empty(channels, np.int64)
+    for c in range(first, last):
+        top, bottom = c * _CHUNK, min((c + 1) * _CHUNK, len(rowptr) - 1)
+        start = starts[c]
+        start[:] = 0
+        for k in range(rowptr[top], rowptr[bottom]):
+            start[indices[k] + 1] += 1
+        start[0] = rowptr[top]
+        for i in range(channels):
+            cursor[i] = start[i]
+            start[i + 1] += start[i]
+        for r in range(top, bottom):
+            for k in range(rowptr[r], rowptr[r + 1]):
+                place = cursor[indices[k]]
+                cursor[indices[k]] = place + 1
+                rows[place] = r - top
+                if values is not None:
+                    turned[place] = values[k]
+
+
+@jit
+def _collect(starts, rows, values, grad, first, last, out):
+    """What `_scatter` computes, from turned events: the sums stay in registers while rows of the gradient are read."""
+    width = out.shape[2]
+    copy = np.empty(
+        (_CHUNK, width), grad.dtype
+    )  # of a chunk's part of the gradient: stays in the second-level cache
+    for block in range(first, last):
+        part, low = out[block], block * width
+        n = min(width, grad.shape[1] - low)
+        part[:] = 0
+        for c in range(len(starts)):
+            for r in range(c * _CHUNK, min((c + 1) * _CHUNK, len(grad))):
+                copy[r - c * _CHUNK, :n] = grad[r, low : low + n]
+            for i in range(part.shape[0]):
+                _add_rows(copy, rows, values, starts[c, i], starts[c, i + 1], part[i, :n])
 
 
 # -- threads --------------------------------------------------------------------------------------------------------
@@ -178,7 +232,15 @@ def scatter_rows(
     summed = lease.empty((blocks, channels, width), grad.dtype)
     dw = summed.numpy()
     cost = np.arange(blocks + 1) * max(1, len(i))  # a thread owns some of the outputs
-    run_pieces(cost, width, lambda a, b: _scatter(p, i, v, g, a, b, dw))
+    chunks = -(-(len(p) - 1) // _CHUNK)
+    if len(i) < _CROWDED * channels * chunks:
+        run_pieces(cost, width, lambda a, b: _scatter(p, i, v, g, a, b, dw))
+    else:
+        starts, rows = np.empty((chunks, channels + 1), np.int64), np.empty(len(i), np.int32)
+        turned = None if v is None else np.empty_like(v)
+        pieces = np.arange(chunks + 1) * (len(i) // chunks + channels)
+        run_pieces(pieces, 8, lambda a, b: _turn(p, i, v, a, b, starts, rows, turned))
+        run_pieces(cost, width, lambda a, b: _collect(starts, rows, turned, g, a, b, dw))
     return _unpacked(summed, n)
 
 

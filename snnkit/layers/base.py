@@ -20,6 +20,7 @@ class Stateless(nn.Module):
     """
 
     takes_events = False
+    weight: Tensor
 
     def rows(self, x: Tensor) -> Tensor:
         """Rows `R *N` to rows `R *M`."""
@@ -56,6 +57,16 @@ class Stateless(nn.Module):
     def label(self) -> str:
         """The layer in words for messages, such as `Linear(700, 256)`."""
         return f"{type(self).__name__}({self.extra_repr()})"
+
+    def sparse_enough(self, x: EventTensor, crossover: float) -> bool:
+        """Whether the event-driven kernels take these events and pay: on the CPU, float32 or float64, of low density."""
+        weight = self.weight
+        if x.device != weight.device:
+            raise UserError(
+                f"{self.label()} is on {weight.device} and its events on {x.device}; write ev.to('{weight.device}')"
+            )
+        plain = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
+        return plain and x.density <= crossover
 
     def _fold(self, x: Tensor) -> Tensor:
         T, B = x.shape[:2]

@@ -6,17 +6,25 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
+from snnkit.events import EventTensor
+from snnkit.kernels.conv import event_conv2d
 from snnkit.layers.base import Stateless, expected
 from snnkit.layers.initial import check_sizes, init_synapses
 
 Pair = int | tuple[int, int]
 
+# Density of events up to which the event-driven convolution, forward and weight gradient together, beats making the events
+# dense and torch's. benchmarks/conv.py measures where they meet: beyond 5 % for 2 channels of 34 x 34 pixels and above and a
+# stride of 1, near 2 % with a stride of 2.
+CROSSOVER = 0.03
+
 
 class Conv2d(Stateless, nn.Conv2d):
     """Convolutional synapses, applied to every time step: `torch.nn.Conv2d` over `T B C H W`.
 
-    Takes a dense sequence or an `EventTensor` (made dense inside: benchmarks/README.md has the figures). Weights start uniform with variance 1/fan_in, as in
-    `Linear`, bias 0.
+    Takes a dense sequence or an `EventTensor`. Events of low density on the CPU run event-driven, with work in proportion to
+    the events, and are never made dense; events get no gradient, dense input does. Weights start uniform with variance
+    1/fan_in, as in `Linear`, bias 0.
 
     Args:
         c_in, c_out: input and output channels.
@@ -29,6 +37,8 @@ class Conv2d(Stateless, nn.Conv2d):
     >>> Conv2d(2, 8, 3, padding=1)(torch.zeros(5, 1, 2, 34, 34)).shape
     torch.Size([5, 1, 8, 34, 34])
     """
+
+    takes_events = True
 
     def __init__(
         self,
@@ -60,9 +70,35 @@ class Conv2d(Stateless, nn.Conv2d):
                 shape,
                 lambda s: len(s) == 3 and s[0] == self.in_channels,
             )
+        if isinstance(self.padding, str):
+            return
+        for axis in (0, 1):
+            reach = self.dilation[axis] * (self.kernel_size[axis] - 1) + 1
+            if reach > shape[3 + axis] + 2 * self.padding[axis]:
+                raise UserError(
+                    f"{self.label()}: a kernel of {reach} does not fit into {shape[3 + axis]} {('rows', 'columns')[axis]} "
+                    f"with padding {self.padding[axis]}; give more padding or a smaller kernel"
+                )
 
     def rows(self, x: Tensor) -> Tensor:
         return nn.Conv2d.forward(self, x)
+
+    def events(self, x: EventTensor) -> Tensor:
+        simple = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
+        if not (self.sparse_enough(x, CROSSOVER) and simple):
+            return self._fold(x.dense(self.weight.dtype))
+        height, width = x.shape[3:]
+        y = event_conv2d(
+            x.rowptr,
+            x.indices,
+            x.values,
+            self.weight,
+            self.bias,
+            size=(height, width),
+            stride=_pair(self.stride),
+            padding=_pair(self.padding),
+        )
+        return y.view(*x.shape[:2], *y.shape[1:])
 
     def label(self) -> str:
         return f"Conv2d({self.in_channels}, {self.out_channels})"

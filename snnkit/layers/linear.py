@@ -13,9 +13,9 @@ from snnkit.layers.base import Stateless, expected
 from snnkit.layers.initial import check_sizes, init_synapses
 
 # Density of events up to which the event-driven product, forward and weight gradient together, beats making the events
-# dense and multiplying. benchmarks/linear.py measures where they meet: at 6 % for 1600 x 4096 x 4096, beyond 10 % for
-# 12800 x 700 x 256 and 4800 x 2312 x 512 (one thread of an AVX-512 server CPU, torch 2.13, float32).
-CROSSOVER = 0.05
+# dense and multiplying. benchmarks/linear.py: at 10 % still 2 to 3 times faster on a Zen 5 server CPU without matrix units,
+# about equal on one with AMX (two threads, torch 2.13, float32).
+CROSSOVER = 0.08
 
 
 class Linear(Stateless, nn.Linear):
@@ -79,13 +79,7 @@ class Linear(Stateless, nn.Linear):
         return spike_linear(x, self.weight, self.bias, terms=self.terms)
 
     def events(self, x: EventTensor) -> Tensor:
-        plain = self.weight.device.type == "cpu" and self.weight.dtype in (torch.float32, torch.float64)
-        if x.device != self.weight.device:
-            raise UserError(
-                f"{self.label()} is on {self.weight.device} and its events on {x.device}; "
-                f"write ev.to('{self.weight.device}')"
-            )
-        if not plain or x.density > CROSSOVER:
+        if not self.sparse_enough(x, CROSSOVER):
             return self._fold(x.dense(self.weight.dtype))
         y = event_linear(x.rowptr, x.indices, x.values, self.weight, self.bias)
         return y.view(*x.shape[:2], self.out_features)

@@ -26,6 +26,7 @@ FORMAT = 2  # raise it when the columns or their meaning change
 CONTENTS = "meta.json"
 HEADER = 128  # bytes of a .npy header with room for any length, so that it can be written last
 NOTE = struct.Struct("<qqIIII")  # of a piece: samples and rows so far, checksum, sensor
+FACTS = "<qqIII"  # of a note, without the checksum, which covers them
 Item = TypeVar("Item")
 
 
@@ -112,17 +113,17 @@ class Writer:
             raise ValueError("the pieces are not those that this folder was begun with")
         data = {n: np.ascontiguousarray(rows[n], dtype=c.dtype) for n, c in self.columns.items()}
         data["offsets"] = (self.rows + ends).astype("<i8")
-        check = 0
+        samples, last = self._seen, self.rows + (int(ends[-1]) if len(ends) else 0)
+        wide = [max(a, b) for a, b in zip(self.sensor, sensor, strict=True)]
+        check = zlib.crc32(struct.pack(FACTS, samples, last, *wide))
         for name, column in data.items():
             view = column.reshape(-1).view(np.uint8).data
             self._files[name].write(view)
             check = zlib.crc32(view, check)
         for name in data:
             self._files[name].flush()
-        self.samples, self.rows = self._seen, self.rows + (int(ends[-1]) if len(ends) else 0)
-        wide = tuple(max(a, b) for a, b in zip(self.sensor, sensor, strict=True))
-        self.sensor = (wide[0], wide[1], wide[2])
-        self._files["journal"].write(NOTE.pack(self.samples, self.rows, check, *self.sensor))
+        self.samples, self.rows, self.sensor = samples, last, (wide[0], wide[1], wide[2])
+        self._files["journal"].write(NOTE.pack(samples, last, check, *wide))
         self._files["journal"].flush()
 
     # -- the rest ----------------------------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ def _vouched(
     for note in notes:
         if note[0] < samples or note[1] < rows:
             return
-        check = 0
+        check = zlib.crc32(struct.pack(FACTS, note[0], note[1], *note[3:]))
         for name, file in files.items():
             row, first, last = (
                 (8, samples + 1, note[0] + 1) if name == "offsets" else (columns[name].row, rows, note[1])

@@ -8,7 +8,7 @@ from snnkit.datasets import augment
 from snnkit.datasets.batches import Batches, batches
 from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError
-from snnkit.datasets.nmnist_file import read_nmnist
+from snnkit.datasets.files.nmnist import read_nmnist
 from snnkit.datasets.registry import about, info, load, locate, names
 from snnkit.datasets.store import cache_folder
 from snnkit.recordings import Events, Packed

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkit import datasets
-from snnkit.datasets.nmnist_file import decode_nmnist
+from snnkit.datasets.files.nmnist import decode_nmnist
 
 DATA = Path(os.environ.get("SNNKIT_DATA", "/nowhere"))
 needs_data = pytest.mark.skipif(
@@ -55,6 +55,7 @@ ROWS = [(0, 33, 1, 0), (33, 0, 0, 70_000), (5, 6, 1, 70_000), (7, 8, 0, 8_388_60
 # -- the format ------------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)  # the first call loads the kernel
 @given(
     st.lists(
         st.tuples(st.integers(0, 33), st.integers(0, 33), st.integers(0, 1), st.integers(0, 2**23 - 1)),
@@ -77,6 +78,7 @@ def test_overflow_records_move_time_and_are_dropped():
     assert tall.y.tolist() == [240]
 
 
+@settings(deadline=None)  # the first call loads the kernel
 @given(st.binary(max_size=200))
 def test_any_bytes_give_events_or_one_clear_error(data):
     try:

@@ -127,9 +127,10 @@ class Format:
     Attributes:
         name: for `format=`, in lower case.
         title: for people.
-        suffixes: of files to which `write` writes this format; also what is tried if the content says nothing.
+        suffixes: of files to which `write` writes this format.
         recognise: (first 64 KiB, path) -> is it this format? By content alone, never by the name.
         open: (path, options) -> Reader; raises Damaged.
+        headless: nothing in such files says what they are; they are also tried if their suffix is one of `suffixes`.
         write: (events, path), where path is a temporary file; None: no writer. Raises UserError before it writes anything if
             these events do not fit the format. Keyword options of its own are passed through.
     """
@@ -140,6 +141,7 @@ class Format:
     recognise: Callable[[bytes, Path], bool]
     open: Callable[[Path, Options], Reader]
     write: Callable[..., None] | None = None
+    headless: bool = False
 
 
 class Reader(ABC):
@@ -165,7 +167,7 @@ class Reader(ABC):
             size = Size(width, height, "argument", p)
         self.size = check_size(size)
         self.header = header or {}
-        self.notes: list[str] = []  # a decoder may add to these while it reads
+        self.notes: list[str] = []  # a decoder adds to these with `note` while it reads
 
     # -- what a format gives --
 
@@ -187,13 +189,19 @@ class Reader(ABC):
 
     # -- what all of them have --
 
-    @cached_property
+    def note(self, text: str) -> None:
+        """Something to know about this file, for `info`; said once however often the file is read."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    @property
     def info(self) -> FileInfo:
         """What the file says about itself. Some formats are searched for their streams, which takes as long as reading."""
         width, height, source = self.size[:3] if self.size else (None, None, None)
-        streams = (Stream("events", "events", self.count()), *self._found(self.streams))
-        notes = tuple(dict.fromkeys(self.notes))
-        return FileInfo(self.format, self.version, width, height, source, streams, self.header, notes)
+        streams = (Stream("events", "events", self.count()), *self._others)
+        return FileInfo(
+            self.format, self.version, width, height, source, streams, self.header, tuple(self.notes)
+        )
 
     def events(self) -> Events:
         """All events."""
@@ -245,9 +253,10 @@ class Reader(ABC):
         except OSError as error:
             raise UserError(f"cannot read {self.path}: {error.strerror or error}") from error
 
-    def _found(self, search: Callable[[], tuple[Stream, ...]]) -> tuple[Stream, ...]:
+    @cached_property
+    def _others(self) -> tuple[Stream, ...]:
         try:
-            return search()
+            return self.streams()
         except Damaged as damage:
             self._tell(damage, "streams are listed without their counts")
             return ()
@@ -262,9 +271,10 @@ class Reader(ABC):
 
     def _tell_backwards(self, count: int, total: int) -> None:
         if count:
-            self.notes.append(f"{count} of {total} events are earlier than the one before")
+            text = f"{count} of {total} events are earlier than the one before"
+            self.note(text)
             warnings.warn(
-                f"{self.path} ({self.format}): {self.notes[-1]}; events.sorted() puts them in order",
+                f"{self.path} ({self.format}): {text}; events.sorted() puts them in order",
                 EventFileWarning,
                 stacklevel=4,
             )
@@ -283,12 +293,12 @@ def empty() -> Columns:
 
 
 def joined(pieces: list[Columns]) -> Columns:
-    """Pieces end to end; no copy of a single one. The list is emptied column by column to keep the peak low."""
+    """Pieces end to end; no copy of a single one."""
     if not pieces:
         return empty()
     if len(pieces) == 1:
         return pieces[0]
-    return Columns(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+    return Columns._make(np.concatenate(column) for column in zip(*pieces, strict=True))
 
 
 def recut(pieces: Iterator[Columns], size: int) -> Iterator[Columns]:
@@ -299,10 +309,10 @@ def recut(pieces: Iterator[Columns], size: int) -> Iterator[Columns]:
         start = 0
         while count + len(piece.t) - start >= size:
             stop = start + size - count
-            yield joined([*held, Columns(*(c[start:stop] for c in piece))])
+            yield joined([*held, Columns._make(c[start:stop] for c in piece)])
             held, count, start = [], 0, stop
         if start < len(piece.t):
-            held.append(Columns(*(c[start:] for c in piece)))
+            held.append(Columns._make(c[start:] for c in piece))
             count += len(piece.t) - start
     if held:
         yield joined(held)
@@ -328,3 +338,34 @@ def structured(events: Events) -> NDArray[Any]:
     for name in ("t", "x", "y", "p"):
         out[name] = getattr(events, name)
     return out
+
+
+def check_writable(
+    events: Events, title: str, *, width: int, height: int, last: int, ordered: bool = False
+) -> None:
+    """Raise before anything is written if a format cannot hold these events.
+
+    Args:
+        events: to be written.
+        title: of the format, for the message.
+        width, height: what coordinates must be below, at most; those of the sensor count too.
+        last: latest time in microseconds.
+        ordered: the format has no way to go back in time.
+    """
+    _, rows, columns = events.sensor
+    width, height = min(width, columns), min(height, rows)
+    for name, values, limit in (("x", events.x, width), ("y", events.y, height), ("p", events.p, 2)):
+        low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+        if low < 0 or high >= limit:
+            raise UserError(
+                f"{title} holds {name} from 0 to {limit - 1} here; these events have {low} to {high}"
+            )
+    if not len(events):
+        return
+    if events.t.min() < 0 or events.t.max() > last:
+        raise UserError(
+            f"{title} holds times from 0 to {last} us; these events have {events.t.min()} to {events.t.max()}; "
+            "subtract the first time, or write another format"
+        )
+    if ordered and backwards(events.t):
+        raise UserError(f"{title} holds events in the order of time; write events.sorted()")

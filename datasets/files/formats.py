@@ -49,6 +49,9 @@ def recognised(path: Path, head: bytes) -> Format:
     for format in formats():
         if format.recognise(head, path):
             return format
+    for format in formats():
+        if format.headless and path.suffix.lower() in format.suffixes:
+            return format
     raise EventFileError(
         str(path),
         0,

@@ -137,11 +137,19 @@ def test_inductor_compiles_a_sequence():
     assert torch.equal(torch.compile(cell, fullgraph=True)(x), cell(x))
 
 
-def test_compile_a_step():
+@pytest.mark.parametrize("detach", [False, True])
+def test_compile_a_step(detach):
     torch._dynamo.reset()
-    cell, x = LIF(tau=12 * MS, dt=MS), torch.rand(2, 3)
-    step = torch.compile(cell.step, fullgraph=True, backend="aot_eager")
-    assert_close(step(x + 1), cell.step(x + 1))
+    cell = LIF(tau=12 * MS, dt=MS, learn=("tau", "threshold"), detach_reset=detach)
+    compiled = torch.compile(cell.step, fullgraph=True, backend="aot_eager")
+    found = []
+    for step in (compiled, cell.step):
+        cell.zero_grad()
+        x = torch.linspace(0.5, 1.5, 6).view(2, 3).requires_grad_()
+        spikes, state = step(x)
+        (spikes.square().sum() + state.v.sum()).backward()
+        found.append([spikes, state.v, x.grad, *(p.grad.clone() for p in cell.parameters())])
+    torch.testing.assert_close(*found)
 
 
 def test_export_with_any_batch_size(cell):

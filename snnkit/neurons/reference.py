@@ -40,6 +40,10 @@ class _Spike(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         return grad * _slope(ctx), None, None, None
 
+
+class _SpikeBothWays(_Spike):
+    """With forward-mode derivatives, too, which torch.compile cannot trace."""
+
     @staticmethod
     def jvp(ctx: Any, du: Tensor, *_: None) -> Tensor:
         return du * _slope(ctx)
@@ -84,12 +88,14 @@ class Fire:
     detached: bool = False
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        return self._pair(_Spike.apply(u, self.surrogate, self.strict, False))
+        return self._spike(u, False)
 
     def count(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        return self._pair(_Spike.apply(u, self.surrogate, self.strict, True))
+        return self._spike(u, True)
 
-    def _pair(self, s: Tensor) -> tuple[Tensor, Tensor]:
+    def _spike(self, u: Tensor, many: bool) -> tuple[Tensor, Tensor]:
+        kind = _Spike if torch.compiler.is_compiling() else _SpikeBothWays
+        s = kind.apply(u, self.surrogate, self.strict, many)
         return s, s.detach() if self.detached else s
 
 

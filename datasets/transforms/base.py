@@ -73,12 +73,7 @@ class Compose(Transform):
     changes: tuple[Change, ...]
 
     def __init__(self, *changes: Change | Sequence[Change]):
-        flat: list[Change] = []
-        for change in changes:
-            flat.extend(change if isinstance(change, Sequence) else [change])
-        for change in flat:
-            if not callable(change):
-                raise UserError(f"expected changes such as Drop(0.1), got {change!r}")
+        flat = [change for part in changes for change in _flat(part)]
         object.__setattr__(self, "changes", tuple(flat))
 
     @property
@@ -90,6 +85,16 @@ class Compose(Transform):
         for change in self.changes:
             recordings = change(recordings, draw)
         return recordings
+
+
+def _flat(change: Any) -> list[Change]:
+    if isinstance(change, Compose):
+        return list(change.changes)
+    if isinstance(change, list | tuple):
+        return [one for part in change for one in _flat(part)]
+    if not callable(change):
+        raise UserError(f"expected changes such as Drop(0.1), got {change!r}")
+    return [change]
 
 
 def compose(changes: Change | Sequence[Change] | None) -> Compose:

@@ -10,6 +10,7 @@ import inspect
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 
 from snnkit.neurons import reference
@@ -62,8 +63,8 @@ class Sample:
         least = 1 if part.recurrent else 0
         steps = [least] * len(p) if p.delay is None else [round(d / liquid.dt) for d in p.delay]
         ports = self.neuron.equation.ports
-        port = ports.index(p.port) if isinstance(p.port, str) else p.port
-        dense = lambda of, kind: torch.zeros(p.shape, dtype=kind).index_put_((pre, post), of)  # noqa: E731
+        port = ports.index(p.port) if isinstance(p.port, str) else np.array(p.port)
+        dense = lambda of, kind: torch.zeros(p.shape, dtype=kind).index_put_((pre, post), of)
         rule = p.rule
         return SimpleNamespace(
             label=part.label,
@@ -75,7 +76,10 @@ class Sample:
             sign=torch.tensor(p.sign, dtype=self.dtype),
             syn={
                 "w": dense(w.to(self.dtype), self.dtype),
-                **{k: torch.full(p.shape, v, dtype=self.dtype) for k, v in (rule.synapse if rule else {}).items()},
+                **{
+                    k: torch.full(p.shape, v, dtype=self.dtype)
+                    for k, v in (rule.synapse if rule else {}).items()
+                },
             },
             traces={
                 k: torch.full((p.shape[0] if t.on == "pre" else p.shape[1],), t.rest, dtype=self.dtype)
@@ -212,7 +216,9 @@ class Sample:
             syn, there = self.selected(part, cut)
             if rule is not None:
                 syn = self.changed(part, cut, syn, rule.settle)
-            amount = syn["w"] if rule is None or rule.deliver is None else self.call(rule.deliver, part, cut, syn)
+            amount = (
+                syn["w"] if rule is None or rule.deliver is None else self.call(rule.deliver, part, cut, syn)
+            )
             amount = amount * values[i]
             to = (part.delay[i][there], part.port[i][there], there.nonzero()[:, 0])
             self.ring[to] = self.ring[to] + amount[there]

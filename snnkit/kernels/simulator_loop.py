@@ -14,8 +14,8 @@ from snnkit.kernels.program import CONSTANT, PORT, STATE, Program
 from snnkit.kernels.simulator import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
 from snnkit.kernels.simulator_synapses import BLOCK, COLUMN, ROW, _indent, calls, functions
 
-HELPERS = """
-{d}def slide(ring, size):
+HELPERS = f"""
+{DECORATOR}def slide(ring, size):
     low, high = ring[:size], ring[size:]
     for n in range(np.uint64(size)):
         low[n] = high[n]
@@ -23,24 +23,24 @@ HELPERS = """
         high[n] = ZERO
 
 
-{d}def roll(ring, begin, size):
+{DECORATOR}def roll(ring, begin, size):
     for n in range(size):
         ring[n] = ring[begin + n]
     for n in range(size, 2 * size):
         ring[n] = ZERO
 
 
-{d}def fill(row, of):
+{DECORATOR}def fill(row, of):
     for n in range(np.uint64(row.size)):
         row[n] = of[n]
 
 
-{d}def clear(row):
+{DECORATOR}def clear(row):
     for n in range(np.uint64(row.size)):
         row[n] = ZERO
 
 
-{d}def collect(words, fired, spiked):
+{DECORATOR}def collect(words, fired, spiked):
     ns = 0
     for q in range(words.shape[0]):
         if words[q] != 0:
@@ -50,24 +50,17 @@ HELPERS = """
                     ns += 1
     return ns
 
-""".format(d=DECORATOR)
+"""
 
 # cursor: sample, end of samples, step (-1: a new sample), spikes written, slot of the ring
 CURSOR = ["b", "last", "t", "o", "p"]
-
-
-class Arguments(list):
-    """Names of the kernel's arguments, each once."""
-
-    def need(self, *names: str) -> None:
-        self.extend(name for name in names if name not in self)
 
 
 def source(plan: NetworkPlan, precision: str) -> tuple[str, tuple[str, ...]]:
     """The module's text, with a function `simulate`, and the names of its arguments in order."""
     neuron = _neuron_program(plan, precision)
     programs = [neuron, *(lowered(h.program, precision, FUNCTIONS) for h in hooks_of(plan))]
-    arguments = Arguments(_arguments(plan, neuron))
+    arguments = tuple(dict.fromkeys(_arguments(plan, neuron)))
     parts = [
         _head(plan.neuron, precision, *programs),
         HELPERS,
@@ -78,7 +71,7 @@ def source(plan: NetworkPlan, precision: str) -> tuple[str, tuple[str, ...]]:
         *_loop(plan, neuron, precision),
         "",
     ]
-    return "\n".join(parts), tuple(arguments)
+    return "\n".join(parts), arguments
 
 
 def hooks_of(plan: NetworkPlan) -> list[Hook]:

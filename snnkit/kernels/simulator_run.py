@@ -153,5 +153,3 @@ def run(job: Job) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
             if values is not None:
                 _merge(first, last, T, B, starts, rowptr, worker.own["out_values"], values)
     return rowptr, indices, values
-
-

@@ -17,7 +17,9 @@ from snnkit.kernels.simulator import ONE, POST, PRE, SYNAPSE, Hook, ProjectionPl
 ROW = ["rp_", "off_", "post_"]  # sparse synapses by pre
 COLUMN = ["cp_", "perm_", "pre_of_"]  # and by post
 BLOCK = ["block_"]  # dense: first and number of pre, first and number of post, offset of the first synapse
-BLOCK_HEAD = "    first_pre, pres, first_post, posts, base = block_[0], block_[1], block_[2], block_[3], block_[4]"
+BLOCK_HEAD = (
+    "    first_pre, pres, first_post, posts, base = block_[0], block_[1], block_[2], block_[3], block_[4]"
+)
 
 
 def functions(plan: ProjectionPlan, precision: str, graded: bool) -> list[str]:

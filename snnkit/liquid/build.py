@@ -66,7 +66,9 @@ class Numbers:
         found = [k for k in found if not k.startswith("trace_") and k != "dt"]
         if not found:
             known = {
-                k.split(".", 1)[-1] for k in self.values if not k.startswith(("trace_", "keep_")) and k != "dt"
+                k.split(".", 1)[-1]
+                for k in self.values
+                if not k.startswith(("trace_", "keep_")) and k != "dt"
             }
             raise UserError(f"no rule or modulator has the constant {name!r}; {nearest(name, known)}")
         for key in found:
@@ -238,15 +240,18 @@ class Blueprint:
 
     def per_neuron(self, real: type) -> dict[str, np.ndarray]:
         """Constants per pre or post neuron, by the name of the kernel's argument."""
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for part in self.parts:
             if part.rule is None:
                 continue
             n_pre, n_post = part.projection.shape
             found[f"{part.name}_k_sign"] = np.asarray(part.projection.sign, real)
-            for values, size, side in ((part.rule.per_pre, n_pre, "pre"), (part.rule.per_post, n_post, "post")):
+            for values, size, side in (
+                (part.rule.per_pre, n_pre, "pre"),
+                (part.rule.per_post, n_post, "post"),
+            ):
                 for name, value in values.items():
-                    array = np.asarray(value, real)
+                    array: np.ndarray = np.asarray(value, real)
                     if array.shape != (size,):
                         raise UserError(
                             f"{part.label}: per_{side} {name} has one number for each of {size} {side} neurons, "

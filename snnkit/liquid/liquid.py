@@ -149,11 +149,15 @@ class Liquid(nn.Module):
         weights, states = running.learn(self, ev, carry, signals, before_each)
         return self._with(weights, states)
 
-    def scan(self, ev: Any, state: LiquidState | None = None, **options: Any) -> tuple[EventTensor, LiquidState]:
+    def scan(
+        self, ev: Any, state: LiquidState | None = None, **options: Any
+    ) -> tuple[EventTensor, LiquidState]:
         """Run a piece of a sequence; state in, state out; None is rest. `signals` and `threads` as for `run`."""
         return running.scan(self, ev, state, **options)
 
-    def step(self, x_t: Tensor, state: LiquidState | None = None, **options: Any) -> tuple[Tensor, LiquidState]:
+    def step(
+        self, x_t: Tensor, state: LiquidState | None = None, **options: Any
+    ) -> tuple[Tensor, LiquidState]:
         """One step `B *M`; spikes as a dense tensor `B N`. Weights that change are copied in each call: use `scan` for
         longer pieces."""
         ev, state = self.scan(x_t.unsqueeze(0), state, **options)
@@ -167,7 +171,7 @@ class Liquid(nn.Module):
         for part in self.blueprint.parts:
             rule = part.rule.frozen() if part.rule else None
             groups[part.recurrent][part.label] = self.projection(part.label).replaced(rule=rule)
-        liquid = Liquid(self.neuron, *groups, dt=self.dt)  # type: ignore[misc]
+        liquid = Liquid(self.neuron, groups[0], groups[1], dt=self.dt)
         return liquid.to(self._real())._with({}, self.begin())
 
     def with_weights(self, **weights: Any) -> Liquid:
@@ -294,7 +298,9 @@ def _named(inputs: Projections, recurrent: Projections | None) -> dict[str, tupl
                 raise UserError(f"two projections are called {label!r}")
             named[label] = (projection, back)
     if not any(not back for _, back in named.values()):
-        raise UserError("a liquid needs synapses from its input: inputs=Projection.random(channels, neurons, ...)")
+        raise UserError(
+            "a liquid needs synapses from its input: inputs=Projection.random(channels, neurons, ...)"
+        )
     return named
 
 

@@ -49,7 +49,7 @@ class Projection:
     positions: np.ndarray | None = field(default=None)
 
     def __post_init__(self) -> None:
-        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        set_ = lambda name, value: object.__setattr__(self, name, value)
         set_("shape", tuple(int(n) for n in self.shape))
         for name, size in (("pre", self.shape[0]), ("post", self.shape[1])):
             index = np.asarray(getattr(self, name))
@@ -62,8 +62,8 @@ class Projection:
         set_("w", _per_synapse("w", self.w, n))
         if self.delay is not None:
             set_("delay", _per_synapse("delay", self.delay, n))
-            if n and self.delay.min() < 0:  # type: ignore[union-attr]
-                raise UserError(f"delays are seconds >= 0, got {self.delay.min():g}")  # type: ignore[union-attr]
+            if n and self.delay.min() < 0:
+                raise UserError(f"delays are seconds >= 0, got {self.delay.min():g}")
         if len(self.post) != n:
             raise UserError(f"pre and post name the two ends of each synapse: got {n} and {len(self.post)}")
         if not isinstance(self.port, int | str):
@@ -94,7 +94,9 @@ class Projection:
     # -- making one ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def random(cls, n_pre: int, n_post: int, *, p: float, self_loops: bool = True, **options: Any) -> Projection:
+    def random(
+        cls, n_pre: int, n_post: int, *, p: float, self_loops: bool = True, **options: Any
+    ) -> Projection:
         """Each pair is joined with probability p, independently (Erdős and Rényi 1959).
 
         Args:
@@ -107,7 +109,13 @@ class Projection:
 
     @classmethod
     def grid(
-        cls, size: Sequence[int], *, reach: float, p: float | Sequence[float] = 0.3, inhibitory: Any = 0.2, **options: Any
+        cls,
+        size: Sequence[int],
+        *,
+        reach: float,
+        p: float | Sequence[float] = 0.3,
+        inhibitory: Any = 0.2,
+        **options: Any,
     ) -> Projection:
         """A lattice, near neurons joined more often: P = p·exp(-(d/reach)²) (Maass et al. 2002, Neural Comput 14:2531).
 
@@ -160,7 +168,13 @@ class Projection:
 
     @classmethod
     def dense(
-        cls, n_pre: int, n_post: int, *, pre: tuple[int, int] | None = None, post: tuple[int, int] | None = None, **options: Any
+        cls,
+        n_pre: int,
+        n_post: int,
+        *,
+        pre: tuple[int, int] | None = None,
+        post: tuple[int, int] | None = None,
+        **options: Any,
     ) -> Projection:
         """All to all, or the block of pre neurons pre[0]..pre[1]-1 and post neurons post[0]..post[1]-1.
 

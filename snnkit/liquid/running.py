@@ -240,10 +240,10 @@ def _fixed(liquid: Liquid, real: type) -> dict[str, Array]:
     for name, value in liquid.begin().items():
         changing[f"begin_{name}"] = np.ascontiguousarray(value.detach().cpu().numpy(), real)
     for part in blueprint.parts:
-        w = np.ascontiguousarray(liquid._weights(part.label).numpy(), real)
+        w: Array = np.ascontiguousarray(liquid._weights(part.label).numpy(), real)
         changing[f"begin_{part.name}_w" if part.plastic else f"{part.name}_w"] = w
-        for name, value in part.rule.synapse.items() if part.rule else ():
-            changing[f"begin_{part.name}_{name}"] = np.full(len(w), value, real)
+        for name, first in part.rule.synapse.items() if part.rule else ():
+            changing[f"begin_{part.name}_{name}"] = np.full(len(w), first, real)
     return {**liquid._cache[key], **changing}
 
 
@@ -305,16 +305,16 @@ def _recorded(call: Call, record: Sequence[str]) -> dict[str, Tensor]:
     return found
 
 
-def _unpacked(liquid: Liquid, state: Any) -> dict[str, Array]:
-    if not (isinstance(state, tuple) and hasattr(state, "arriving")):
+def _unpacked(liquid: Liquid, state: LiquidState) -> dict[str, Array]:
+    from snnkit.liquid.liquid import LiquidState
+
+    if not isinstance(state, LiquidState):
         raise UserError(
             f"Liquid has a LiquidState as state, as `scan` returned it; got {type(state).__name__}"
         )
     blueprint = liquid.blueprint
     found = {"ring_": state.arriving.reshape(state.arriving.shape[0], -1).numpy()}
-    found |= {
-        f"state_{k}_": v.numpy() for k, v in zip(blueprint.neuron.states, state.neuron, strict=True)
-    }
+    found |= {f"state_{k}_": v.numpy() for k, v in zip(blueprint.neuron.states, state.neuron, strict=True)}
     found |= {f"trace_{k}_": v.numpy() for k, v in enumerate(state.traces)}
     if liquid.modulators is not None:
         found["mods_"] = state.modulators.numpy()

@@ -12,9 +12,7 @@ Pairs = tuple[np.ndarray, np.ndarray]
 BLOCK = 1 << 22  # pairs looked at together
 
 
-def random(
-    n_pre: int, n_post: int, p: float, self_loops: bool, generator: np.random.Generator
-) -> Pairs:
+def random(n_pre: int, n_post: int, p: float, self_loops: bool, generator: np.random.Generator) -> Pairs:
     """Each pair with probability p. Gaps between hits are drawn, so it costs time per synapse, not per pair."""
     total = n_pre * n_post
     if p >= 1.0:

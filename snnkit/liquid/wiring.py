@@ -87,7 +87,12 @@ def ports_of(projection: Projection, ports: tuple[str, ...], name: str) -> np.nd
 
 
 def wire(
-    projection: Projection, dt: float | None, least: int, ports: tuple[str, ...], name: str, dense: bool | None
+    projection: Projection,
+    dt: float | None,
+    least: int,
+    ports: tuple[str, ...],
+    name: str,
+    dense: bool | None,
 ) -> Wired:
     """Sort a projection; `dense` None stores a complete block as such, False never does."""
     delay, port = steps_of(projection, dt, least, name), ports_of(projection, ports, name)

@@ -208,5 +208,3 @@ def modulate(modulators: Modulators, known: Mapping[str, Known]) -> Hook:
         )
     results = [(f"next_{k}", writer.tape.value(v)) for k, v in enumerate(values)]
     return writer.hook(results)
-
-

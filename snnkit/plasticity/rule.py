@@ -50,7 +50,9 @@ class Trace:
         if not 0 < self.tau < math.inf:
             raise UserError(f"a trace needs a positive time constant tau in seconds, got {self.tau!r}")
         if self.of is not None and (self.jump is not None or self.set):
-            raise UserError("a trace that follows a state (of=...) does not jump at spikes: drop set and jump")
+            raise UserError(
+                "a trace that follows a state (of=...) does not jump at spikes: drop set and jump"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

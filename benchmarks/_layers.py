@@ -136,6 +136,20 @@ def norse_best(n: int) -> tuple[Run, nn.Module]:
     return run, fc
 
 
+def sinabs_documented(n: int) -> tuple[Run, nn.Module]:
+    """Its `LIF`, batch first, after one product for all steps; `norm_input` off, as the others add the whole input."""
+    import sinabs.layers
+
+    fc = linear(n)
+    cell = sinabs.layers.LIF(tau_mem=-1 / math.log(BETA), norm_input=False)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        cell.reset_states()
+        return cell(fc(x).transpose(0, 1)).transpose(0, 1)
+
+    return run, fc
+
+
 def product_alone(n: int) -> tuple[Run, nn.Module]:
     fc = linear(n)
     return fc, fc
@@ -151,8 +165,9 @@ MODELS: dict[str, Callable[[int], tuple[Run, nn.Module]]] = {
     "snnTorch, as well as can be": snntorch_best,
     "Norse LIFBoxCell, as well as can be": norse_best,
     "Norse LIF, as documented": norse_documented,
+    "Sinabs LIF, as documented": sinabs_documented,
 }
-SLOW = ("Norse LIF, as documented",)  # its backward takes 10 s and more at N = 2048: left out there
+SLOW = ("Norse LIF, as documented", "Sinabs LIF, as documented")  # their backward takes 10 s and more at N = 2048: left out there
 
 
 def build(names: list[str], n: int) -> tuple[dict[str, tuple[Run, nn.Module]], dict[str, str]]:

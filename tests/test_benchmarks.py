@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 def run(script, *arguments, block=True):
-    blocked = "sys.modules.update(dict.fromkeys(('snntorch', 'spikingjelly', 'norse')));" if block else ""
+    blocked = "sys.modules.update(dict.fromkeys(('snntorch', 'spikingjelly', 'norse', 'sinabs')));" if block else ""
     program = f"import sys, runpy; {blocked} sys.argv = {[str(FOLDER / script), *map(str, arguments)]!r}; "
     program += f"sys.path.insert(0, {str(FOLDER)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -42,7 +42,7 @@ def test_neurons_quick(tmp_path):
     result = json.loads((tmp_path / "out.json").read_text())
     assert [part["density"] for part in result["layer"]] == [None, 0.02, 0.05]
     for part in result["layer"]:
-        assert len(part["rows"]) == 2 and len(part["missing"]) == 6
+        assert len(part["rows"]) == 2 and len(part["missing"]) == 7
         assert all(stage["median_ms"] > 0 for row in part["rows"].values() for stage in row.values())
     assert part["rates"].keys() == {"snnkit"}
     assert {"snnkit", "snnkit.checkpoint"} == result["steps"]["us_per_step"].keys()

@@ -162,7 +162,7 @@ class _Window:
 
 def _fill(file: FileIO, block: NDArray[np.uint8]) -> int:
     """Read until the block is full or the file ends."""
-    view, got = memoryview(block), 0
+    view, got = block.data, 0
     while got < len(block) and (more := file.readinto(view[got:])):
         got += more
     return got

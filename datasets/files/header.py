@@ -48,12 +48,12 @@ def parse(data: bytes) -> Header:
             cut = at + len(line) == len(data)
             break
         key, _, value = line[2:].decode("ascii").strip().partition(" ")
-        if key:
-            entries.setdefault(key, value.strip())
-            places.setdefault(key, at)
         at = end + 1
         if (key, value) == ("end", ""):
             break
+        if key:
+            entries.setdefault(key, value.strip())
+            places.setdefault(key, at)
     return Header(entries, places, at, cut)
 
 
@@ -90,8 +90,8 @@ def size_in(header: Header) -> Size | None:
         found.append(_size(header, "geometry", width, height))
     if "width" in options and "height" in options:
         found.append(_size(header, "format", options["width"], options["height"]))
-    if (width := header.get("width")) and (height := header.get("height")):
-        found.append(_size(header, "width", width, height))
+    if (columns := header.get("width")) and (rows := header.get("height")):
+        found.append(_size(header, "width", columns, rows))
     if len(set(found)) > 1:
         place = header.place("geometry")
         sizes = " and ".join(f"{s.width}x{s.height}" for s in found)

@@ -80,7 +80,7 @@ def _payload3(rest: Rest, rows: NDArray[Any]) -> NDArray[np.uint32]:
     """12, 12 and 4 bits, the lowest first."""
     first = _next(rest, rows + 1, CONTINUED, 0xFFF)
     second = _next(rest, rows + 2, CONTINUED, 0xFFF)
-    return first | second << 12 | _next(rest, rows + 3, 7, 0xF) << 24
+    return np.asarray(first | second << 12 | _next(rest, rows + 3, 7, 0xF) << 24, np.uint32)
 
 
 def _next(rest: Rest, rows: NDArray[Any], kind: int, mask: int) -> NDArray[np.uint32]:

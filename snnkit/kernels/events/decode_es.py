@@ -13,19 +13,23 @@ import numpy as np
 
 from snnkit.kernels.events.decode_common import GOOD, OUTSIDE, TOO_LONG, jit
 
-TIME, KIND = 2, 3  # entries of the state after width and height
+TIME, KIND, ROWS = (
+    2,
+    3,
+    4,
+)  # entries of the state after width and height; rows of the file, from which y is turned
 DVS, ATIS, COLOUR = 1, 2, 4
 
 
-def start(width, height, kind):
+def start(width, height, kind, rows):
     """The state at the beginning of a file."""
-    return np.array([width, height, 0, kind], np.int64)
+    return np.array([width, height, 0, kind, rows], np.int64)
 
 
 @jit
 def dvs(data, state, t, x, y, p, n, limit):
     """Events of a DVS file; see `decode_common`."""
-    width, height, now = state[0], state[1], state[TIME]
+    width, height, now, rows = state[0], state[1], state[TIME], state[ROWS]
     k, code = 0, GOOD
     while k < len(data) and n < limit:
         byte = np.int64(data[k])
@@ -36,8 +40,8 @@ def dvs(data, state, t, x, y, p, n, limit):
         if k + 5 > len(data):
             break
         px = np.int64(data[k + 1]) | np.int64(data[k + 2]) << 8
-        py = height - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
-        if px >= width or py < 0:
+        py = rows - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
+        if px >= width or py < 0 or py >= height:
             code = OUTSIDE
             break
         now += byte >> 1
@@ -54,7 +58,7 @@ def dvs(data, state, t, x, y, p, n, limit):
 @jit
 def pixels(data, state, t, x, y, values, n, limit):
     """Events of an ATIS or a colour file; `values` has three columns: (polarity, exposure, 0) or (r, g, b)."""
-    width, height, now, kind = state[0], state[1], state[TIME], state[KIND]
+    width, height, now, kind, rows = state[0], state[1], state[TIME], state[KIND], state[ROWS]
     size = 8 if kind == COLOUR else 5
     k, code = 0, GOOD
     while k < len(data) and n < limit:
@@ -66,8 +70,8 @@ def pixels(data, state, t, x, y, values, n, limit):
         if k + size > len(data):
             break
         px = np.int64(data[k + 1]) | np.int64(data[k + 2]) << 8
-        py = height - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
-        if px >= width or py < 0:
+        py = rows - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
+        if px >= width or py < 0 or py >= height:
             code = OUTSIDE
             break
         now += byte if kind == COLOUR else byte >> 2
@@ -96,7 +100,7 @@ def generic(data, state, t, begin, length, n, limit):
             now += 254 * (byte & 1)
             k += 1
             continue
-        at, size, shift, more = k + 1, 0, 0, True
+        at, size, shift, more = k + 1, np.int64(0), 0, True
         while more and at < len(data) and shift < 42:
             group = np.int64(data[at])
             size |= (group >> 1) << shift
@@ -111,6 +115,6 @@ def generic(data, state, t, begin, length, n, limit):
         now += byte
         t[n], begin[n], length[n] = now, at, size
         n += 1
-        k = at + size
+        k = int(at + size)
     state[TIME] = now
     return k, n, code

@@ -39,7 +39,7 @@ def evt21(words, state, t, x, y, p, n, limit):
             now = base | ((w >> 22) & 0x3F)
             if base < 0:
                 dropped += 1
-                mask = 0
+                mask = np.int64(0)
             while mask:
                 t[n] = now
                 x[n] = px + LOWEST_BIT[(((mask & -mask) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
@@ -73,7 +73,7 @@ def evt21_rest(words, state, t, raw, n, limit):
             high = new
         elif kind == 0xA or kind >= 0xE:
             if kind != 0xF:
-                last = base | ((w >> 22) & 0x3F) if base >= 0 else -1
+                last = np.int64(base | ((w >> 22) & 0x3F) if base >= 0 else -1)
             t[n] = last
             raw[n] = (np.uint64(words[k, upper]) << np.uint64(32)) | np.uint64(words[k, 1 - upper])
             n += 1
@@ -89,7 +89,7 @@ def evt21_rest(words, state, t, raw, n, limit):
 def evt21_count(words, state):
     """No fewer than the events in these words."""
     upper = 1 - state[LEGACY]
-    count = 0
+    count = np.int64(0)
     for k in range(len(words)):
         if words[k, upper] >> 28 <= 1:
             mask = np.int64(words[k, 1 - upper])

@@ -53,7 +53,7 @@ def evt3(words, state, t, x, y, p, n, limit):
             mask = w & (0xFFF if kind == 4 else 0xFF)
             if row < 0 or high < 0 or vector < 0:
                 dropped += mask != 0
-                mask = 0
+                mask = np.int64(0)
             elif vector + size > width and mask >> max(width - vector, 0):
                 code = OUTSIDE
                 break
@@ -111,7 +111,7 @@ def evt3_rest(words, state, t, raw, n, limit):
             high = new
         elif kind == 7 or kind == 0xA or kind >= 0xD:
             if kind != 7 and kind != 0xF:
-                last = now if high >= 0 else -1
+                last = np.int64(now if high >= 0 else -1)
             t[n] = last
             raw[n] = w
             n += 1
@@ -126,7 +126,7 @@ def evt3_rest(words, state, t, raw, n, limit):
 @jit
 def evt3_count(words, state):
     """No fewer than the events in these words."""
-    count = 0
+    count = np.int64(0)
     for k in range(len(words)):
         w = np.int64(words[k])
         kind = w >> 12

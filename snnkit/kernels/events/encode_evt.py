@@ -16,7 +16,7 @@ def evt2(t, x, y, p, words):
     for k in range(len(t)):
         new = t[k] >> 6
         if new != high:
-            for _ in range((new >> 28) - (max(high, 0) >> 28)):
+            for _ in range((new >> 28) - (0 if high < 0 else high >> 28)):
                 words[n] = 0x8FFFFFFF
                 words[n + 1] = 0x80000000
                 n += 2
@@ -35,7 +35,7 @@ def evt21(t, x, y, p, words, legacy):
     while k < len(t):
         new = t[k] >> 6
         if new != high:
-            for _ in range((new >> 28) - (max(high, 0) >> 28)):
+            for _ in range((new >> 28) - (0 if high < 0 else high >> 28)):
                 words[n, upper], words[n, legacy] = 0x8FFFFFFF, 0
                 words[n + 1, upper], words[n + 1, legacy] = 0x80000000, 0
                 n += 2
@@ -78,7 +78,7 @@ def evt3(t, x, y, p, words, width):
     n, k, now, row = 0, 0, np.int64(-1), -1
     while k < len(t):
         if t[k] != now:
-            for _ in range((t[k] >> 24) - (max(now, 0) >> 24)):
+            for _ in range((t[k] >> 24) - (0 if now < 0 else now >> 24)):
                 words[n] = 0x8FFF
                 words[n + 1] = 0x8000
                 n += 2

@@ -23,8 +23,9 @@ class Events:
     """One recording as a structure of arrays: event k is at pixel (x[k], y[k]), polarity p[k], time t[k].
 
     Args:
-        t: times in **microseconds** (int64), not decreasing. The unit of event cameras' files; everything that
-            makes steps of them (`tensor`, `frames`, `batches`) takes its `dt` in seconds, as all of snnkit does.
+        t: times in **microseconds** (int64), not decreasing; where a camera's clock stepped back, `sorted` puts the
+            events in order. The unit of event cameras' files; everything that makes steps of them (`tensor`, `frames`,
+            `batches`) takes its `dt` in seconds, as all of snnkit does.
         x, y: column (to the right) and row (downwards) of the pixel, from 0.
         p: 1 for ON (brighter), 0 for OFF (darker).
         sensor: (polarities, height, width).
@@ -65,6 +66,13 @@ class Events:
     def duration(self) -> float:
         """Time of the last event in seconds, counted from the zero of the recording; 0 if there is none."""
         return float(self.t[-1]) * 1e-6 if len(self) else 0.0
+
+    def sorted(self) -> Events:
+        """The same events in the order of time; those of one time keep their order. Itself if they are in order."""
+        if not (self.t[1:] < self.t[:-1]).any():
+            return self
+        rows = np.argsort(self.t, kind="stable")
+        return Events(self.t[rows], self.x[rows], self.y[rows], self.p[rows], sensor=self.sensor)
 
     def between(self, start: float, stop: float) -> Events:
         """The events with start <= time < stop, in seconds. No copy; times keep their zero."""

@@ -48,12 +48,12 @@ def parse(data: bytes) -> Header:
             cut = at + len(line) == len(data)
             break
         key, _, value = line[2:].decode("ascii").strip().partition(" ")
-        at = end + 1
+        start, at = at, end + 1
         if (key, value) == ("end", ""):
             break
         if key:
             entries.setdefault(key, value.strip())
-            places.setdefault(key, at)
+            places.setdefault(key, start)
     return Header(entries, places, at, cut)
 
 

@@ -3,6 +3,8 @@
 from snnkit.layers.base import Stateless
 from snnkit.layers.checkpointing import checkpoint, checkpointed_scan
 from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
+from snnkit.layers.delay_training import DelayWidth, clamp_after, clamp_delays, delay_parameters, rounded
+from snnkit.layers.delays import DelayedLinear, DelayState
 from snnkit.layers.linear import Linear
 from snnkit.layers.recurrent import Recurrent, RecurrentState
 from snnkit.layers.sequential import Sequential, Stream
@@ -10,6 +12,13 @@ from snnkit.layers.shape import BatchNorm, Dropout, DropoutState, Flatten
 
 __all__ = [
     "Linear",
+    "DelayedLinear",
+    "DelayState",
+    "DelayWidth",
+    "delay_parameters",
+    "clamp_delays",
+    "clamp_after",
+    "rounded",
     "Conv2d",
     "AvgPool2d",
     "SumPool2d",

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from snnkit.datasets.files.aedat4_write import write
 from snnkit.datasets.files.base import Columns, Damaged, Format, Options, Reader, Size, Stream
 from snnkit.datasets.files.flatbuffer import Table, damage_at, root
+from snnkit.datasets.files.pieces import part, room
 from snnkit.datasets.files.unpack import Budget, unpack
 from snnkit.errors import UserError
 
@@ -90,10 +91,10 @@ class Aedat4(Reader):
             with damage_at(packet.position):
                 first, count = table.vector(0, EVENT)
             words = np.frombuffer(data[first : first + EVENT * count], "<i8")
-            out = Columns(*(np.empty(count, d) for d in (np.int64, np.int16, np.int16, np.uint8)))
+            out = room(count)
             good = aedat4(words, width, height, *out)
             if good:
-                yield Columns(*(c[:good] for c in out))
+                yield part(out, 0, good)
             if good < count:
                 x, y = struct.unpack_from("<HH", data, first + EVENT * good + 8)
                 raise Damaged(packet.position, f"event {good} of the packet is at x={x}, y={y}")

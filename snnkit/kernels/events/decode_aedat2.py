@@ -16,13 +16,14 @@ from snnkit.kernels.events.decode_common import GOOD, OUTSIDE, jit
 LAST, OFFSET, DAVIS = 2, 3, 4  # entries of the state after width and height
 IMU = 5  # and for the inertial loop: next code, then the time and values of the sample so far
 CODES = 7
+BROKEN = 8  # as the next code: until there is a 0, nothing fits
 
 EVENT, EXTERNAL, RESET, SIGNAL, INERTIAL, UNKNOWN = 0, 1, 2, 3, 4, 5
 
 
 def start(width, height, davis):
     """The state at the beginning of a file."""
-    return np.array([width, height, 0, 0, davis] + [0] * (2 + CODES), np.int64)
+    return np.array([width, height, 0, 0, davis, BROKEN] + [0] * (1 + CODES), np.int64)
 
 
 @jit
@@ -102,7 +103,7 @@ def samples(records, state, t, x, y, sample, signal, n, limit):
         a = _address(records[k])
         kind = _kind(a, state[DAVIS])
         column, row = (a >> 12) & 0x3FF, (a >> 22) & 0x1FF
-        if kind == RESET or kind == SIGNAL:
+        if kind in (RESET, SIGNAL):
             if column >= width or row >= height:
                 code = OUTSIDE
                 break
@@ -128,31 +129,28 @@ def inertial(records, state, t, values, n, limit):
             code, value = (a >> 28) & 7, (a >> 12) & 0xFFFF
             if code == 0:
                 state[IMU], state[IMU + 1] = 0, now
-            if code == state[IMU] and code < CODES:
-                state[IMU + 2 + code] = value - ((value >> 15) << 16)
-                state[IMU] += 1
+            if code != state[IMU]:
+                state[IMU] = BROKEN
             else:
-                state[IMU] = CODES
-            if code == CODES - 1 and state[IMU] == CODES:
-                t[n] = state[IMU + 1]
-                for j in range(CODES):
-                    values[n, j] = state[IMU + 2 + j]
-                n += 1
-                state[IMU] = CODES + 1  # done: nothing follows but a code of 0
+                state[IMU + 2 + code] = value - ((value >> 15) << 16)
+                state[IMU] = code + 1 if code + 1 < CODES else BROKEN
+                if code + 1 == CODES:
+                    t[n] = state[IMU + 1]
+                    for j in range(CODES):
+                        values[n, j] = state[IMU + 2 + j]
+                    n += 1
         k += 1
     return k, n, GOOD
 
 
 @jit
-def count(records, davis, kinds, codes, largest):
-    """Add to the number of records of each kind and inertial code, and find the largest address, column and row."""
+def count(records, davis, kinds, largest):
+    """Add to the number of records of each kind, and find the largest address, column and row."""
     for k in range(len(records)):
         a = _address(records[k])
         kind = _kind(a, davis)
         kinds[kind] += 1
-        if kind == INERTIAL:
-            codes[(a >> 28) & 7] += 1
-        elif kind != EXTERNAL:
+        if kind in (EVENT, RESET, SIGNAL):
             largest[1] = max(largest[1], (a >> 12) & 0x3FF)
             largest[2] = max(largest[2], (a >> 22) & 0x1FF)
         largest[0] = max(largest[0], a)

@@ -16,8 +16,8 @@ import numpy as np
 
 from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError
+from snnkit.datasets.files.nmnist import decode_nmnist
 from snnkit.datasets.fingerprint import Sources
-from snnkit.datasets.nmnist_file import decode_nmnist
 from snnkit.datasets.store import cache_folder, cached, from_stored
 from snnkit.datasets.writer import Writer
 from snnkit.errors import UserError

@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
-from snnkit.datasets.dataset import EventDataset
+from snnkit.datasets.arrays import ArrayDataset, SignalDataset
+from snnkit.datasets.dataset import EventDataset, Labelled
+from snnkit.datasets.errors import DataNotFound
+from snnkit.datasets.sets.base import Entry, Request, find
+from snnkit.datasets.sets.catalog import ENTRIES
 from snnkit.errors import UserError, nearest
 
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """What is known of a dataset before it is there."""
-
-    module: str  # of its `load(split, ...)`; imported when it is used
-    summary: str
-    splits: tuple[str, ...]
-    classes: int
-    sensor: tuple[int, int, int]  # polarities, height, width
-    built_in: bool
-    licence: str
-    citation: str
-    source: str
-
-
-ENTRIES = {
-    "digits": Entry(
-        module="snnkit.datasets.digits",
-        summary="1 797 handwritten digits, recorded by a simulated event camera making three saccades",
-        splits=("train", "test", "all"),
-        classes=10,
-        sensor=(2, 12, 12),
-        built_in=True,
-        licence="CC BY 4.0",
-        citation="Alpaydin & Kaynak, Optical Recognition of Handwritten Digits, UCI (1998)",
-        source="https://archive.ics.uci.edu/dataset/80 (comes with scikit-learn)",
-    ),
-    "nmnist": Entry(
-        module="snnkit.datasets.nmnist",
-        summary="MNIST digits on a screen, recorded by a real ATIS event camera making three saccades",
-        splits=("train", "test"),
-        classes=10,
-        sensor=(2, 34, 34),
-        built_in=False,
-        licence="CC BY-SA 4.0",
-        citation="Orchard et al., Front. Neurosci. 9:437 (2015), doi:10.3389/fnins.2015.00437",
-        source="https://www.garrickorchard.com/datasets/n-mnist",
-    ),
-}
+Dataset = EventDataset | ArrayDataset | SignalDataset | Labelled
 
 
 def names() -> list[str]:
@@ -69,24 +35,62 @@ def about(name: str) -> str:
     return info(name).summary
 
 
-def locate(name: str, root: str | PathLike[str] | None = None) -> str:
+def locate(name: str, root: str | PathLike[str] | None = None, split: str | None = None) -> str:
     """Where the files of a dataset are; "built in" if it needs none.
 
     Raises:
         DataNotFound: they are nowhere; the message says where to get them and where to put them.
     """
     entry = info(name)
-    return "built in" if entry.built_in else str(importlib.import_module(entry.module).locate(root).path)
+    if entry.built_in:
+        return "built in"
+    if name == "nmnist":
+        return str(importlib.import_module(entry.module).locate(root, split or "train").path)
+    return str(_found(name, entry, split, root)[0])
 
 
-def load(name: str, split: str = "train", **options: Any) -> EventDataset:
-    """A dataset by name, as labelled event recordings.
+def _found(name: str, entry: Entry, split: str | None, root: str | PathLike[str] | None) -> tuple[Path, ...]:
+    """Files of this split, or of any."""
+    for part in [split] if split else entry.splits[:-1]:
+        try:
+            return find(name, entry, part, root)
+        except DataNotFound:
+            continue
+    return find(name, entry, split or entry.splits[-1], root)
+
+
+def load(
+    name: str,
+    split: str = "train",
+    root: str | PathLike[str] | None = None,
+    transform: Callable[..., Any] | None = None,
+    *,
+    seed: int = 0,
+    download: bool = False,
+    verify: bool = True,
+    progress: bool = True,
+    **options: Any,
+) -> Any:
+    """A dataset by name: labelled event recordings, pictures or signals.
+
+    What is decoded is kept in the cache folder under a hash of the files' content and of everything else it depends on;
+    the second load only maps it.
 
     Args:
         name: one of `names()`.
-        split: "train" or "test"; digits also has "all".
-        options: of the dataset: `root=` where the files are, for those that are not built in; for digits see
-            `snnkit.datasets.digits.load`, for nmnist `snnkit.datasets.nmnist.load`.
+        split: one of `info(name).splits`.
+        root: folder with the files; else the one in SNNKIT_DATA, else `data` in the cache folder.
+        transform: what is done to every recording, from `snnkit.datasets.transforms`: its result is stored too, under its
+            parameters. Any other function is called whenever a sample is taken out. For pictures and signals it may be an
+            encoder that makes events of them.
+        seed: of a transform that draws by chance.
+        download: let tonic (the extra `tonic`) download the files into the root if they are not there.
+        verify: refuse files that have a published name but another checksum, when they are read first.
+        progress: show bars on a terminal.
+        options: of the dataset: for digits see `snnkit.datasets.digits.load`, for others the `load` in `info(name).module`.
+
+    Returns:
+        An `EventDataset`; for pictures an `ArrayDataset`, for audio and motion a `SignalDataset`.
 
     Raises:
         UserError: no such name or split; DataNotFound if the files are not there, EventFileError if they are corrupt.
@@ -97,6 +101,20 @@ def load(name: str, split: str = "train", **options: Any) -> EventDataset:
     entry = info(name)
     if split not in entry.splits:
         raise UserError(f"{name} has no split {split!r}; {nearest(str(split), entry.splits)}")
+    if download:
+        from snnkit.datasets.sets.from_tonic import fetch
+
+        root = fetch(name, entry, split, root)
+    module = importlib.import_module(entry.module)
     if entry.built_in:
-        options.pop("root", None)  # nothing to look for
-    return importlib.import_module(entry.module).load(split, **options)
+        ds = module.load(split, **options)
+    elif name == "nmnist":
+        ds = module.load(split, root=root, progress=progress, **options)
+    else:
+        paths = find(name, entry, split, root)
+        ds = module.load(Request(name, split, entry, paths, verify, progress), **options)
+    if transform is None:
+        return ds
+    from snnkit.datasets.transformed import transformed
+
+    return transformed(ds, transform, seed=seed, progress=progress)

@@ -88,13 +88,22 @@ class Writer:
     # -- pieces ------------------------------------------------------------------------------------------------------
 
     def fill(
-        self, items: Sequence[Item], read: Callable[[Item], Events], text: str, *, progress: bool = True
+        self,
+        items: Sequence[Item],
+        read: Callable[[Item], Events | Mapping[str, ArrayLike]],
+        text: str,
+        *,
+        progress: bool = True,
     ) -> None:
-        """Append `read(item)` for every item, except for those that are written already."""
+        """Append `read(item)`, a recording or rows, for every item, except for those that are written already."""
         done = min(max(self.samples - self._seen, 0), len(items))
         self._seen += done
         for item in track(items[done:], text, total=len(items), done=done, show=progress):
-            self.add(read(item))
+            found = read(item)
+            if isinstance(found, Events):
+                self.add(found)
+            else:
+                self.add_rows(found, [len(np.asarray(found[next(iter(self.columns))]))])
 
     def add(self, recordings: Events | Packed) -> None:
         """Append one recording, or many."""

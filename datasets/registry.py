@@ -50,13 +50,16 @@ def locate(name: str, root: str | PathLike[str] | None = None, split: str | None
 
 
 def _found(name: str, entry: Entry, split: str | None, root: str | PathLike[str] | None) -> tuple[Path, ...]:
-    """Files of this split, or of any."""
-    for part in [split] if split else entry.splits[:-1]:
+    """Files of this split, or of the first that is there."""
+    wanted = [split] if split else list(entry.splits)
+    missing: DataNotFound | None = None
+    for part in wanted:
         try:
             return find(name, entry, part, root)
-        except DataNotFound:
-            continue
-    return find(name, entry, split or entry.splits[-1], root)
+        except DataNotFound as error:
+            missing = missing or error
+    assert missing is not None  # a set has splits
+    raise missing
 
 
 def load(

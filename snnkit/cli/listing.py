@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from snnkit.cli.common import Json, OutFile, Root, Seed, emit, show_table
+from snnkit.errors import UserError
 
 _LIBRARIES = ["torch", "numpy", "numba", "nir", "h5py", "safetensors", "scikit-learn", "lightning", "tonic"]
 
@@ -59,33 +60,126 @@ def _figure_row(figure: Any) -> dict[str, Any]:
     return {**{key: getattr(figure, key) for key in keys}, "interval": interval}
 
 
-def datasets(as_json: Json = False, seed: Seed = 0, root: Root = None, out: OutFile = None) -> None:
-    """List the data sets, whether they are here, and where they were looked for.
+def datasets(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Show all that is known of this data set, or choose it for the options."),
+    ] = None,
+    where: Annotated[
+        bool, typer.Option("--where", help="Show where the files are, and what is kept of them in the cache.")
+    ] = False,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete what is kept in the cache, of one data set or of all.")
+    ] = False,
+    as_json: Json = False,
+    seed: Seed = 0,
+    root: Root = None,
+    out: OutFile = None,
+) -> None:
+    """List the data sets, or show one: terms, origin, size, splits, and where its files are or should be.
 
-    Example: SNNKIT_DATA=~/data snnkit datasets
+    Example: SNNKIT_DATA=~/data snnkit datasets shd
     """
     from snnkit import datasets as room
+    from snnkit.datasets import store
 
+    if name is not None:
+        room.info(name)  # a typo is noticed before anything is deleted
+    if where and clear:
+        raise UserError("--where only looks and --clear deletes: give one of them")
+    if clear or where:
+        found = store.clear(name) if clear else store.cached_folders(name)
+        _show_cached(room, found, name, root, deleted=clear, as_json=as_json, out=out)
+    elif name is not None:
+        _show_dataset(room, name, root, as_json=as_json, out=out)
+    else:
+        _list_datasets(room, root, as_json=as_json, out=out)
+
+
+def _list_datasets(room: Any, root: Any, *, as_json: bool, out: Any) -> None:
     rows = [_availability(room, name, root) for name in room.names()]
     emit(rows, as_json=as_json, out=out)
     if not as_json:
         show_table(
-            "Data sets (folder: --root, then SNNKIT_DATA)",
-            ["name", "here", "what"],
-            [[r["name"], "yes" if r["available"] else "no", r["about"]] for r in rows],
+            "Data sets (folder: --root, then SNNKIT_DATA; snnkit datasets NAME says more)",
+            ["name", "here", "kind", "what"],
+            [[r["name"], "yes" if r["available"] else "no", r["kind"], r["about"]] for r in rows],
         )
-        for row in rows:
-            if row["hint"]:
-                print(f"{row['name']}: {row['hint']}")
 
 
 def _availability(room: Any, name: str, root: Any) -> dict[str, Any]:
-    hint = ""
+    hint = place = ""
     try:
-        room.locate(name, root=root)
+        place = room.locate(name, root=root)
     except room.DataNotFound as error:
         hint = str(error)
-    return {"name": name, "about": room.about(name), "available": not hint, "hint": hint}
+    found = {"name": name, "kind": room.info(name).kind, "about": room.about(name)}
+    return {**found, "available": not hint, "where": place, "hint": hint}
+
+
+def _show_dataset(room: Any, name: str, root: Any, *, as_json: bool, out: Any) -> None:
+    entry = room.info(name)
+    here = _availability(room, name, root)
+    samples = {split: entry.samples.get(split) for split in entry.splits}
+    facts = {
+        "kind": entry.kind,
+        "splits": samples,
+        "classes": entry.classes,
+        "sensor": list(entry.sensor) if entry.sensor else None,
+        "shape": entry.shape,
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "source": entry.source,
+        "size": entry.size,
+        "checksums": dict(entry.checksums),
+        "notes": entry.notes,
+    }
+    emit({**here, **facts}, as_json=as_json, out=out)
+    if as_json:
+        return
+    shape = (
+        "polarities, height, width: " + " x ".join(map(str, entry.sensor)) if entry.sensor else entry.shape
+    )
+    rows = [
+        ["splits", ", ".join(f"{s} ({n})" if n else s for s, n in samples.items())],
+        ["classes", str(entry.classes)],
+        ["a sample", shape],
+        ["licence", entry.licence],
+        ["citation", entry.citation],
+        ["source", entry.source],
+        [
+            "download",
+            f"{entry.size / 1e6:.1f} MB" if entry.size else "-" if entry.built_in else "size not stated",
+        ],
+        *([file, checksum] for file, checksum in entry.checksums.items()),
+        *([["notes", entry.notes]] if entry.notes else []),
+        ["here", here["where"] or here["hint"]],
+    ]
+    print(f"{name}: {entry.summary}\n")
+    for what, value in rows:
+        print(f"  {what:<28}{value}")
+
+
+def _show_cached(
+    room: Any, found: list[Any], name: str | None, root: Any, *, deleted: bool, as_json: bool, out: Any
+) -> None:
+    from snnkit.datasets import store
+
+    folders = [{"name": c.name, "folder": str(c.folder), "bytes": c.size, "whole": c.whole} for c in found]
+    files = [_availability(room, n, root) for n in ([name] if name else room.names())]
+    here = {row["name"]: row["where"] for row in files if row["available"]}
+    result = {"cache": str(store.cache_folder()), "deleted" if deleted else "cached": folders, "files": here}
+    emit(result, as_json=as_json, out=out)
+    if as_json:
+        return
+    rows = [
+        [f["name"], f"{f['bytes'] / 1e6:.1f} MB", "" if f["whole"] else "unfinished", f["folder"]]
+        for f in folders
+    ]
+    title = f"{'Deleted from' if deleted else 'Kept in'} the cache, {store.cache_folder()}"
+    show_table(title, ["name", "size", "", "folder"], rows)
+    if not deleted:
+        show_table("Files", ["name", "folder or file"], [[n, place] for n, place in here.items()])
 
 
 def info(as_json: Json = False, seed: Seed = 0, out: OutFile = None) -> None:

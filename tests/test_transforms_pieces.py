@@ -150,6 +150,10 @@ def test_a_dataset_with_a_transform_is_changed_before_it_is_cut():
         (lambda: SliceNumber(2, overlap=1.0), "overlap"),
         (lambda: SliceTime(1e-6)(Events([0, 10**9], [0, 0], [0, 0], [0, 0], sensor=(2, 2, 2))), "windows"),
         (lambda: SliceTime(1e-3)("file.raw"), "got str"),
+        (
+            lambda: SliceTime(1e-3)(Events([5, 4], [0, 0], [0, 0], [0, 0], sensor=(2, 2, 2))),
+            "event 1 is earlier",
+        ),
     ],
 )
 def test_wrong_windows_say_what_was_expected(make, words):

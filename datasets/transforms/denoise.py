@@ -198,7 +198,7 @@ def hot_pixels(
     stop = len(t) if calibration is None else np.searchsorted(t, t[0] + ticks("calibration", calibration))
     counts = np.bincount(y[:stop].astype(np.int64) * width + x[:stop], minlength=height * width)
     if sigmas is not None:
-        hot |= _outliers(counts, sigmas)
+        hot |= outliers(counts, sigmas)
     if rate is not None:
         span = (t[-1] - t[0] + 1) * 1e-6 if calibration is None else calibration
         hot |= counts > rate * span
@@ -208,7 +208,8 @@ def hot_pixels(
     return hot.reshape(height, width)
 
 
-def _outliers(counts: NDArray[np.int64], sigmas: float) -> NDArray[np.bool_]:
+def outliers(counts: NDArray[np.int64], sigmas: float = 5.0) -> NDArray[np.bool_]:
+    """Which of these counts of events are above mean + sigmas · std of those that are not 0; see `hot_pixels`."""
     hot = np.zeros(len(counts), bool)
     for _ in range(ROUNDS):
         others = counts[(counts > 0) & ~hot]

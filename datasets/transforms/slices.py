@@ -17,6 +17,14 @@ from snnkit.recordings import Events, Packed
 MAX_WINDOWS = 10_000_000  # more than this from one recording is a wrong unit of time
 
 
+def check_order(t: NDArray[np.int64]) -> None:
+    """Refuse times that go backwards: windows of them would be anything."""
+    back = t[1:] < t[:-1]
+    if back.any():
+        row = int(back.argmax()) + 1
+        raise UserError(f"event {row} is earlier than the one before it; events.sorted() puts them in order")
+
+
 @dataclass(frozen=True)
 class Windows:
     """Where the windows of recordings lie: rows starts[k] to stops[k] of the columns, window k of recording owners[k].
@@ -53,6 +61,7 @@ class Slicer:
             zip(packed.offsets[:-1].tolist(), packed.offsets[1:].tolist(), strict=True)
         ):
             if b > a:
+                check_order(packed.t[a:b])
                 starts, stops, begins, ends = self.borders(np.asarray(packed.t[a:b]))
                 found.append((starts + a, stops + a, begins, ends, np.full(len(starts), i)))
         empty = np.zeros(0, np.int64)

@@ -121,8 +121,5 @@ def _pixels(counts: NDArray[np.int64], width: int) -> dict[str, Any]:
 
 def _in_order(parts: Iterable[Events], keep: int, sensor: tuple[int, int, int]) -> Events:
     """The first `keep` events of the parts, sorted by time."""
-    columns = [
-        np.concatenate([np.zeros(0, np.int64), *(getattr(e, c) for e in parts)])[:keep] for c in "txyp"
-    ]
-    order = np.argsort(columns[0], kind="stable")
-    return Events(*(c[order] for c in columns), sensor=sensor)
+    columns = [np.concatenate([np.zeros(0, np.int64), *(getattr(e, c) for e in parts)]) for c in "txyp"]
+    return Events(*(column[:keep] for column in columns), sensor=sensor).sorted()

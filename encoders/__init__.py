@@ -1,9 +1,67 @@
-"""From images and values to events.
+"""From images, values and sensor signals to events, and back.
 
-`record` shows still images to a moving event camera; `rate` and `latency` hold the codes of static values.
+Every code is a frozen dataclass with `encode` and, where one exists, `decode`, or a module of two such functions. Values in [0, 1] come batch
+first, (B, *N); signals come time first, [T, B, *N]; events are `EventTensor`s (T, B, *N). docs/encoders.md has the table of codes.
+This file is a table of contents: a name is imported from its module when it is first used.
 """
 
-from snnkit.encoders import latency, rate
-from snnkit.encoders.camera import Camera, Saccades, pixel_events, record, record_packed
+# ruff: noqa: F401 (the names under TYPE_CHECKING are the table of contents)
 
-__all__ = ["record", "record_packed", "pixel_events", "Camera", "Saccades", "rate", "latency"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_CONTENTS = {
+    "camera": ["record", "record_packed", "pixel_events", "Camera", "Saccades"],
+    "phase": ["Phase"],
+    "burst": ["Burst", "GrowingBurst"],
+    "population": ["Gaussian"],
+    "delta": ["SendOnDelta", "StepForward", "DeltaModulator", "MovingWindow", "TemporalContrast"],
+    "sigma_delta": ["SigmaDelta", "SignedSigmaDelta", "Messages"],
+    "bsa": ["BSA", "Hough"],
+    "times": ["SpikeTimes"],
+    "signals": ["Scale", "snr", "spike_rate", "noise_rms", "threshold_for"],
+}
+_MODULES = ["rate", "latency", "direct", *_CONTENTS]
+_HOME = {name: module for module, names in _CONTENTS.items() for name in names}
+
+__all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 (the names are strings)
+
+if TYPE_CHECKING:  # the same table for type checkers and editors
+    from snnkit.encoders import (
+        bsa,
+        burst,
+        camera,
+        delta,
+        direct,
+        latency,
+        phase,
+        population,
+        rate,
+        sigma_delta,
+        signals,
+        times,
+    )
+    from snnkit.encoders.bsa import BSA, Hough
+    from snnkit.encoders.burst import Burst, GrowingBurst
+    from snnkit.encoders.camera import Camera, Saccades, pixel_events, record, record_packed
+    from snnkit.encoders.delta import DeltaModulator, MovingWindow, SendOnDelta, StepForward, TemporalContrast
+    from snnkit.encoders.phase import Phase
+    from snnkit.encoders.population import Gaussian
+    from snnkit.encoders.sigma_delta import Messages, SigmaDelta, SignedSigmaDelta
+    from snnkit.encoders.signals import Scale, noise_rms, snr, spike_rate, threshold_for
+    from snnkit.encoders.times import SpikeTimes
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    elif name in _MODULES:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"snnkit.encoders has no '{name}'; see dir(snnkit.encoders) for what there is")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -232,4 +232,4 @@ def _fire(step: NDArray, fires: NDArray, steps: int, dt: float) -> EventTensor:
     """One spike of the channels that fire."""
     place = np.flatnonzero(fires)
     when = step.reshape(-1)[place].astype(np.int64)
-    return spikes_to_events(when, place, None, steps, fires.shape, dt)
+    return spikes_to_events(when, place, steps=steps, shape=fires.shape, dt=dt)

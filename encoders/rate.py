@@ -66,7 +66,7 @@ def bernoulli(
     steps, dt, per_step = checked_grid(steps, dt, rate, at_most_one=True)
     seeds = checked_seed(seed), sample_keys(len(values), keys)
     when, place = kernel(_flat(values) * per_step, *seeds, steps)
-    return spikes_to_events(when, place, None, steps, values.shape, dt)
+    return spikes_to_events(when, place, steps=steps, shape=values.shape, dt=dt)
 
 
 def poisson(
@@ -92,7 +92,7 @@ def poisson(
     seeds = checked_seed(seed), sample_keys(len(values), keys)
     when, place = kernel(rates, refractory / dt, float(steps), *seeds)
     cells = merge(when.astype(np.int32), place)
-    return spikes_to_events(*cells, steps, values.shape, dt)
+    return spikes_to_events(*cells, steps=steps, shape=values.shape, dt=dt)
 
 
 def times(
@@ -123,7 +123,7 @@ def times(
     duration = positive("duration", duration, "the length in seconds")
     rates = _compensated(_flat(values) * rate, refractory, 1.0)
     when, place = kernel(rates, refractory, duration, checked_seed(seed), sample_keys(len(values), keys))
-    return SpikeTimes.from_places(when, place, None, values.shape)
+    return SpikeTimes.from_places(when, place, shape=values.shape)
 
 
 def regular(x: Any, *, steps: int, dt: float, rate: float | None = None) -> EventTensor:
@@ -134,7 +134,7 @@ def regular(x: Any, *, steps: int, dt: float, rate: float | None = None) -> Even
     values = unit_values(x)
     steps, dt, per_step = checked_grid(steps, dt, rate, at_most_one=True)
     when, place = kernel(_flat(values) * per_step, steps, SLACK)
-    return spikes_to_events(when, place, None, steps, values.shape, dt)
+    return spikes_to_events(when, place, steps=steps, shape=values.shape, dt=dt)
 
 
 def decode(events: EventTensor, *, rate: float | None = None) -> Tensor:

@@ -34,7 +34,7 @@ class SpikeTimes:
 
     @classmethod
     def from_places(
-        cls, t: NDArray, place: NDArray, value: NDArray | None, shape: tuple[int, ...]
+        cls, t: NDArray, place: NDArray, value: NDArray | None = None, *, shape: tuple[int, ...]
     ) -> SpikeTimes:
         """From times in any order at flat places b · size + channel."""
         size = math.prod(shape[1:])
@@ -80,4 +80,4 @@ class SpikeTimes:
         cell, inverse = np.unique(place[kept] * steps + bins[kept], return_inverse=True)
         total = np.bincount(inverse, weights=self.value[kept], minlength=len(cell)).astype(np.float32)
         cell, total = cell[total != 0], total[total != 0]  # an up and a down crossing of one step cancel
-        return spikes_to_events(cell % steps, cell // steps, total, steps, self.shape, dt)
+        return spikes_to_events(cell % steps, cell // steps, total, steps=steps, shape=self.shape, dt=dt)

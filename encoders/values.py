@@ -117,7 +117,11 @@ def finite_signal(s: Any, low: float = -math.inf, high: float = math.inf) -> NDA
         wrong = ~((signal >= low) & (signal <= high) & np.isfinite(signal))
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         where = "finite samples" if math.isinf(low) else f"samples in [{low:g}, {high:g}]"
-        hint = "fill gaps first" if not np.isfinite(signal[at]) else "encoders.Scale.fit(training).apply(s) scales them"
+        hint = (
+            "fill gaps first"
+            if not np.isfinite(signal[at])
+            else "encoders.Scale.fit(training).apply(s) scales them"
+        )
         raise UserError(f"expected {where}, got s{list(at)} = {signal[at]:g}; {hint}")
     return signal
 
@@ -139,7 +143,13 @@ def per_channel(name: str, value: ArrayLike, channels: tuple[int, ...]) -> NDArr
 
 
 def spikes_to_events(
-    when: NDArray, place: NDArray, values: NDArray | None, steps: int, shape: tuple[int, ...], dt: float
+    when: NDArray,
+    place: NDArray,
+    values: NDArray | None = None,
+    *,
+    steps: int,
+    shape: tuple[int, ...],
+    dt: float,
 ) -> EventTensor:
     """Spikes at (step, flat place in `shape` = (B, *N)), in order of place, each cell once."""
     from snnkit.kernels.encode import arrange
@@ -147,11 +157,11 @@ def spikes_to_events(
     size = math.prod(shape[1:])
     graded = np.empty(0, np.float32) if values is None else values
     rowptr, indices, graded = arrange(when, place, graded, steps, shape[0], size)
-    return sorted_events(rowptr, indices, None if values is None else graded, (steps, *shape), dt)
+    return sorted_events(rowptr, indices, None if values is None else graded, shape=(steps, *shape), dt=dt)
 
 
 def sorted_events(
-    rowptr: NDArray, indices: NDArray, values: NDArray | None, shape: tuple[int, ...], dt: float
+    rowptr: NDArray, indices: NDArray, values: NDArray | None, *, shape: tuple[int, ...], dt: float
 ) -> EventTensor:
     """An event tensor of columns that are right by construction; values that are all 1 are left out."""
     if values is not None and (values == 1).all():

@@ -67,15 +67,15 @@ def bernoulli(p, seed, keys, steps):
             if q >= SPARSE:
                 for t in range(steps):
                     when[k] = t
-                    k += np.int64(_draw(stream, t) < q)
+                    k += int(_draw(stream, t) < q)
             else:
-                scale, t, j = 1.0 / np.log1p(-q), 0.0, 0
+                scale, at, j = 1.0 / np.log1p(-q), 0.0, 0
                 while True:  # gaps are geometric: P(gap ≥ g) = (1 - q)^g
-                    t += np.floor(np.log(1.0 - _draw(stream, j)) * scale)
-                    if not t < steps:
+                    at += np.floor(np.log(1.0 - _draw(stream, j)) * scale)
+                    if not at < steps:
                         break
-                    when[k] = np.int32(t)
-                    k, j, t = k + 1, j + 1, t + 1.0
+                    when[k] = np.int32(at)
+                    k, j, at = k + 1, j + 1, at + 1.0
             place[first:k] = b * N + n
     return when[:k].copy(), place[:k].copy()
 
@@ -115,7 +115,9 @@ def regular(p, steps, slack):
             when, place = room(when, k, total), room(place, k, total)
             for j in range(1, total + 1):
                 t = np.int64(np.ceil((j - slack) / q))
-                while t > 0 and np.floor((t - 1) * q + slack) >= j:  # the quotient is rounded: look next to it
+                while (
+                    t > 0 and np.floor((t - 1) * q + slack) >= j
+                ):  # the quotient is rounded: look next to it
                     t -= 1
                 while np.floor(t * q + slack) < j:
                     t += 1

@@ -6,7 +6,7 @@ A format is a module of this folder with `FORMATS`, a tuple of `Format` values, 
                      class cuts them to what was asked for. A good piece has about `size` events, or, if size is None, is
                      the whole file. The iterator may be started more than once, and each time begins anew.
     streams()        what else is in the file, as `Stream` values (the events are listed by the base class)
-    records(name)    such a stream as pieces of one structured array
+    records(name)    such a stream as pieces of one structured array; the first piece, which may be empty, before any damage
 
 and whose constructor reads the header and says how large the sensor is (`Size`; None: not said, so it becomes the
 largest coordinates plus one). Heavy libraries and kernels are imported where they are used, not at the top.

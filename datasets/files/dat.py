@@ -70,6 +70,7 @@ class DAT(BlockReader):
         return iter(()) if self.kind == TRIGGER else super().columns(size)
 
     def records(self, name: str) -> Iterator[NDArray[Any]]:
+        yield np.empty(0, TRIGGERS)
         for t, ids, values in self.pieces(self.loop(name), None):
             out = np.empty(len(t), TRIGGERS)
             out["t"], out["id"], out["value"] = t, ids, values
@@ -78,7 +79,7 @@ class DAT(BlockReader):
     def loop(self, name: str) -> Loop:
         from snnkit.kernels.events import decode_records as kernel
 
-        state = kernel.start(*self.bounds, int(self.version))
+        state = kernel.start(*self.bounds, int(self.version) if self.header else 0)
         word = (np.uint32, 2)
         if name == "triggers":
             return Loop(kernel.dat_triggers, state, (np.int64, np.uint8, np.uint8), word, self._capacity)
@@ -94,7 +95,11 @@ class DAT(BlockReader):
             self.note(f"{state[ODD]} events have more than 0 and 1 as polarity; its lowest bit counts")
 
     def reason(self, code: int, record: bytes) -> str:
+        from snnkit.kernels.events.decode_common import UNDEFINED
+
         word = int.from_bytes(record[4:8], "little")
+        if code == UNDEFINED:
+            return f"0x{word:08X} is no event: its upper 14 bits are not 0, as they are in files without a header"
         x, y = (
             (word & 0x3FFF, word >> 14 & 0x3FFF) if self.version == "2" else (word & 0x1FF, word >> 9 & 0xFF)
         )
@@ -115,7 +120,11 @@ def recognise(head: bytes, path: Path) -> bool:
 def recognise_headless(head: bytes, path: Path) -> bool:
     """Records of version 1 in the order of time, with nothing in the bits that they do not use."""
     records = np.frombuffer(head[: len(head) - len(head) % RECORD], "<u4").reshape(-1, 2)
-    if not len(records) or (len(records) > 1 and (records == records[0]).all()):
+    if (
+        path.stat().st_size % RECORD
+        or not len(records)
+        or (len(records) > 1 and (records == records[0]).all())
+    ):
         return False
     times = records[:, 0].astype(np.int64)
     return bool(
@@ -151,5 +160,5 @@ def write(events: Events, path: Path, *, version: int = 2) -> None:
 
 FORMATS = (
     Format("dat", TITLE, (".dat",), recognise, DAT, write),
-    Format("dat-headless", f"{TITLE} without header", (), recognise_headless, DAT),
+    Format("dat-headless", f"{TITLE} without header", (".dat",), recognise_headless, DAT, headless=True),
 )

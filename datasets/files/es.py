@@ -88,6 +88,7 @@ class EventStream(BlockReader):
         if self.kind == GENERIC:
             yield from self._payloads()
             return
+        yield np.empty(0, EXPOSURES if self.kind == ATIS else COLOURS)
         for t, x, y, values in self.pieces(self.loop("pixels"), None):
             rows = np.flatnonzero(values[:, 1]) if self.kind == ATIS else slice(None)
             t, x, y, values = t[rows], x[rows], y[rows], values[rows]

@@ -13,7 +13,7 @@ from snnkit.datasets.files.base import Format
 from snnkit.errors import UserError, nearest
 
 # Modules of this folder; each has FORMATS. DAT without a header and N-MNIST have no signature at all: they come last.
-MODULES = ("aedat4", "aedat3", "aedat2", "es", "hdf5", "rosbag", "prophesee", "arrays", "nmnist", "dat")
+MODULES = ("aedat4", "aedat3", "aedat2", "es", "hdf5", "rosbag", "prophesee", "arrays", "dat", "nmnist")
 HEAD = 1 << 16  # bytes that a recogniser sees
 
 

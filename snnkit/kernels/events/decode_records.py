@@ -4,12 +4,13 @@ N-MNIST: byte 0 x, byte 1 y, byte 2 polarity in bit 7, then 23 bits of microseco
 no event on sensors of at most 240 rows: it adds 2^13 us to all later times (Orchard 2015).
 
 DAT: 32 bits of microseconds, then, version 2: x:14 | y:14 | polarity:4, version 1: x:9 | y:8 | polarity:1, from the lowest bit
-up. A fall of the time by more than 2^31 is a wrap (Prophesee, "DAT File Format").
+up. A fall of the time by more than 2^31 is a wrap (Prophesee, "DAT File Format"). Version 0 stands for version 1 without
+a header: there, the bits above the polarity must be 0, for nothing else tells such a file from others.
 """
 
 import numpy as np
 
-from snnkit.kernels.events.decode_common import BACKWARDS, GOOD, OUTSIDE, jit
+from snnkit.kernels.events.decode_common import BACKWARDS, GOOD, OUTSIDE, UNDEFINED, jit
 
 OVERFLOW_ROW, OVERFLOW_TIME = 240, 1 << 13
 LAST, OFFSET, ODD, VERSION = 2, 3, 4, 5  # entries of the state after width and height
@@ -64,6 +65,9 @@ def dat(records, state, t, x, y, p, n, limit):
         py = (w >> 14) & 0x3FFF if wide else (w >> 9) & 0xFF
         if px >= width or py >= height:
             code = OUTSIDE
+            break
+        if state[VERSION] == 0 and w >> 18:
+            code = UNDEFINED
             break
         if last - now > 1 << 31:
             offset += 1 << 32

@@ -18,6 +18,8 @@ from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError
 from snnkit.datasets.files.nmnist import decode_nmnist
 from snnkit.datasets.fingerprint import Sources
+from snnkit.datasets.sets.base import check_published
+from snnkit.datasets.sets.catalog import ENTRIES
 from snnkit.datasets.store import cache_folder, cached, from_stored
 from snnkit.datasets.writer import Writer
 from snnkit.errors import UserError
@@ -34,7 +36,11 @@ Recordings = tuple[list[int], list[str], Callable[[str], bytes]]  # classes, nam
 
 
 def load(
-    split: str = "train", *, root: str | PathLike[str] | None = None, progress: bool = True
+    split: str = "train",
+    *,
+    root: str | PathLike[str] | None = None,
+    verify: bool = True,
+    progress: bool = True,
 ) -> EventDataset:
     """N-MNIST: 34x34 pixels, OFF and ON, three saccades in about 0.31 s, 60 000 train and 10 000 test recordings.
 
@@ -49,18 +55,24 @@ def load(
     are kept in the cache folder under a hash of the files' content, so that the second load only maps them. Samples are in
     the order of MNIST.
 
+    `verify=False` reads an archive that has a published name but another content.
+
     Raises:
         DataNotFound: with what to download and where to put it.
-        EventFileError: a recording or an archive is damaged; nothing is kept then.
+        EventFileError: a recording or an archive is damaged, or not the published one; nothing is kept then.
     """
     if split not in SPLITS:
         raise UserError(f"nmnist has the splits train and test; got {split!r}")
     source = locate(root, split)
     files = source.files()
     key = {"dataset": "nmnist", "split": split, "source": files.content(cache_folder(), progress=progress)}
-    stored = cached(
-        f"nmnist-{split}", key, lambda store: _build(store, source, split, progress), sources=files
-    )
+
+    def build(store: Writer) -> None:
+        if verify:
+            check_published((source.path,), ENTRIES["nmnist"].checksums)
+        _build(store, source, split, progress)
+
+    stored = cached(f"nmnist-{split}", key, build, sources=files)
     classes = tuple(str(k) for k in range(10))
     return EventDataset(f"nmnist {split}", from_stored(stored), np.asarray(stored["labels"]), classes)
 

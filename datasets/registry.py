@@ -68,7 +68,7 @@ def load(
     root: str | PathLike[str] | None = None,
     transform: Callable[..., Any] | None = None,
     *,
-    seed: int = 0,
+    transform_seed: int = 0,
     download: bool = False,
     verify: bool = True,
     progress: bool = True,
@@ -86,7 +86,7 @@ def load(
         transform: what is done to every recording, from `snnkit.datasets.transforms`: its result is stored too, under its
             parameters. Any other function is called whenever a sample is taken out. For pictures and signals it may be an
             encoder that makes events of them.
-        seed: of a transform that draws by chance.
+        transform_seed: of a transform that draws by chance.
         download: let tonic (the extra `tonic`) download the files into the root if they are not there.
         verify: refuse files that have a published name but another checksum, when they are read first.
         progress: show bars on a terminal.
@@ -112,7 +112,7 @@ def load(
     if entry.built_in:
         ds = module.load(split, **options)
     elif name == "nmnist":
-        ds = module.load(split, root=root, progress=progress, **options)
+        ds = module.load(split, root=root, verify=verify, progress=progress, **options)
     else:
         paths = find(name, entry, split, root)
         ds = module.load(Request(name, split, entry, paths, verify, progress), **options)
@@ -120,4 +120,4 @@ def load(
         return ds
     from snnkit.datasets.transformed import transformed
 
-    return transformed(ds, transform, seed=seed, progress=progress)
+    return transformed(ds, transform, seed=transform_seed, progress=progress)

@@ -152,7 +152,7 @@ def _first(folder: Path, pattern: str) -> Path | None:
 
 def _missing(name: str, entry: Entry, split: str, base: Path) -> str:
     state = f"has none of its {split} files" if base.is_dir() else "does not exist"
-    forms = " or ".join(" + ".join(names) for names in entry.alternatives(split))
+    forms = " or ".join(" + ".join(names) for names in entry.alternatives(split)[:3])
     here = f" (also searched: {', '.join(entry.folders)} below it)" if entry.folders and base.is_dir() else ""
     size = f" ({entry.size / 1e6:.0f} MB)" if entry.size else ""
     with_tonic = ""

@@ -17,11 +17,13 @@ from snnkit.datasets.transforms import (
     Compose,
     Crop,
     CropTime,
+    Decimate,
     Downsample,
     DownsampleTime,
     Drop,
     DropArea,
     DropPixels,
+    DropSomePixels,
     DropTime,
     FlipLeftRight,
     FlipPolarity,
@@ -31,6 +33,7 @@ from snnkit.datasets.transforms import (
     Jitter,
     MergePolarity,
     Noise,
+    OneOf,
     OrderN,
     RandomCrop,
     RandomCropTime,
@@ -67,6 +70,9 @@ CHANGES = [
     Downsample(3, refractory=5e-3),
     DropArea(0.3),
     DropPixels(((0, 0),)),
+    DropSomePixels(0.5),
+    Decimate(2),
+    OneOf(Drop(0.5), FlipUpDown(), Compose()),
     StartAtZero(),
     CropTime(0.01, 0.1),
     CropTime(11.0, None, rebase=False),
@@ -341,6 +347,34 @@ def test_a_dropped_area_is_a_rectangle_of_its_share():
     xs, ys = {x for x, _ in gone}, {y for _, y in gone}
     assert len(gone) == 15 * 10 == len(xs) * len(ys) and max(xs) - min(xs) == 14 and max(ys) - min(ys) == 9
     assert len(DropArea(1.0)(events, 0)) == 0 and len(DropArea(0.0)(events, 0)) == 600
+
+
+def test_some_pixels_are_silenced_for_the_whole_recording():
+    events = recording(5000, sensor=(2, 10, 10))
+    kept = DropSomePixels(0.3)(events, 0)
+    pixels = set(places(kept))
+    assert len(pixels) == 70 and len(kept) == sum(place in pixels for place in places(events))
+
+
+def test_decimation_keeps_every_nth_event_of_a_pixel_and_polarity():
+    events = Events([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 0, 0], [0] * 6, [1, 0, 1, 1, 0, 1], sensor=(2, 1, 2))
+    assert Decimate(2)(events).t.tolist() == [2, 4]
+    assert same(Decimate(1)(events), events)
+    parts = pack([events, events])
+    assert [len(Decimate(2)(parts)[i]) for i in range(2)] == [2, 2]
+
+
+def test_one_of_several_changes_each_recording():
+    packed = pack([recording(30, seed=k) for k in range(300)])
+    changed = OneOf(FlipLeftRight(), FlipUpDown(), Compose())(packed, 0)
+    found = [
+        [same(changed[i], change(packed[i])) for change in (FlipLeftRight(), FlipUpDown(), Compose())]
+        for i in range(300)
+    ]
+    assert all(sum(row) == 1 for row in found)
+    assert all(abs(sum(column) - 100) < 4 * (300 * 2 / 9) ** 0.5 for column in zip(*found, strict=True))
+    with pytest.raises(UserError, match="choose from"):
+        OneOf()
 
 
 def test_known_pixels_are_silenced():

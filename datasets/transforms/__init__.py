@@ -8,7 +8,7 @@ All are frozen dataclasses, called with `Events` or `Packed` recordings and, tho
 a seed. `parameters()` gives their name, version and parameters as JSON, which is what caches are keyed by.
 """
 
-from snnkit.datasets.transforms.base import Compose, Transform, compose, keep, pack, parameters
+from snnkit.datasets.transforms.base import Compose, OneOf, Transform, compose, keep, pack, parameters
 from snnkit.datasets.transforms.denoise import (
     BackgroundActivity,
     HotPixels,
@@ -22,9 +22,11 @@ from snnkit.datasets.transforms.mix import CutMix, EventMix, Mix, one_hot
 from snnkit.datasets.transforms.slices import SliceCount, SliceNumber, Slicer, SliceTime
 from snnkit.datasets.transforms.space import (
     Crop,
+    Decimate,
     Downsample,
     DropArea,
     DropPixels,
+    DropSomePixels,
     FlipLeftRight,
     FlipPolarity,
     FlipUpDown,
@@ -55,6 +57,7 @@ __all__ = [
     "Transform",
     "Compose",
     "compose",
+    "OneOf",
     "parameters",
     "pack",
     "keep",
@@ -72,6 +75,8 @@ __all__ = [
     "Downsample",
     "DropArea",
     "DropPixels",
+    "DropSomePixels",
+    "Decimate",
     # time
     "StartAtZero",
     "CropTime",

@@ -87,6 +87,39 @@ class Compose(Transform):
         return recordings
 
 
+@dataclass(frozen=True)
+class OneOf(Transform):
+    """One of several changes, drawn for every recording with equal chance.
+
+    EventDrop (Gu et al., IJCAI 2021) is `OneOf(Compose(), Drop(0.3), DropTime(0.3), DropArea(0.3))`.
+    """
+
+    changes: tuple[Transform, ...]
+
+    def __init__(self, *changes: Transform):
+        for change in changes:
+            if not isinstance(change, Transform):
+                raise UserError(f"expected changes such as Drop(0.1), got {change!r}")
+        if not changes:
+            raise UserError("expected changes to choose from, such as OneOf(Drop(0.1), DropTime(0.1))")
+        object.__setattr__(self, "changes", tuple(changes))
+
+    @property
+    def random(self) -> bool:
+        return len(self.changes) > 1 or self.changes[0].random
+
+    def apply(self, packed: Packed, rng: np.random.Generator) -> Packed:
+        choice = rng.integers(len(self.changes), size=len(packed))
+        done: list[Events | None] = [None] * len(packed)
+        for k, change in enumerate(self.changes):
+            ids = np.flatnonzero(choice == k)
+            if len(ids):
+                part = change(packed.gather(ids), rng)
+                for i, row in enumerate(ids.tolist()):
+                    done[row] = part[i]
+        return pack(events for events in done if events is not None) if done else packed
+
+
 def _flat(change: Any) -> list[Change]:
     if isinstance(change, Compose):
         return list(change.changes)

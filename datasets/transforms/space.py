@@ -239,6 +239,21 @@ class Downsample(Transform):
 
 
 @dataclass(frozen=True)
+class Decimate(Transform):
+    """Keep every n-th event of each pixel and polarity: the n-th, the 2n-th, and so on."""
+
+    every: int
+
+    def __post_init__(self) -> None:
+        check_count("every", self.every)
+
+    def apply(self, packed: Packed, rng: np.random.Generator) -> Packed:
+        from snnkit.kernels.events.denoise import decimate
+
+        return keep(packed, decimate(*columns(packed), packed.sensor, self.every))
+
+
+@dataclass(frozen=True)
 class DropArea(Transform):
     """Leave out the events in a rectangle of this share of the sensor's area, placed by chance in every recording.
 
@@ -259,6 +274,27 @@ class DropArea(Transform):
             start = rng.integers(0, size - side + 1, n)[owners]
             inside &= (column >= start) & (column < start + side)
         return keep(packed, ~inside)
+
+
+@dataclass(frozen=True)
+class DropSomePixels(Transform):
+    """Silence this share of the pixels, drawn for every recording: both polarities, the whole time."""
+
+    part: float
+    random = True
+
+    def __post_init__(self) -> None:
+        check_part("part", self.part)
+
+    def apply(self, packed: Packed, rng: np.random.Generator) -> Packed:
+        columns(packed)  # refuses events off the sensor
+        _, height, width = packed.sensor
+        stays = np.ones(len(packed.t), bool)
+        for a, b in zip(packed.offsets[:-1].tolist(), packed.offsets[1:].tolist(), strict=True):
+            silent = np.zeros(height * width, bool)
+            silent[rng.permutation(height * width)[: round(self.part * height * width)]] = True
+            stays[a:b] = ~silent[packed.y[a:b].astype(np.int64) * width + packed.x[a:b]]
+        return keep(packed, stays)
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,17 @@ def shot_pairs(t, x, y, p, offsets, sensor, within):
             else:
                 before[y[i], x[i]] = i
     return stays
+
+
+@jit
+def decimate(t, x, y, p, offsets, sensor, every):
+    """Every n-th event of each pixel and polarity."""
+    seen = np.zeros(sensor, np.int64)
+    stays = np.empty(len(t), np.bool_)
+    for b in range(len(offsets) - 1):
+        for i in range(offsets[b], offsets[b + 1]):
+            seen[p[i], y[i], x[i]] += 1
+            stays[i] = seen[p[i], y[i], x[i]] % every == 0
+        for i in range(offsets[b], offsets[b + 1]):
+            seen[p[i], y[i], x[i]] = 0
+    return stays

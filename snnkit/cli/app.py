@@ -13,6 +13,7 @@ from snnkit.cli.demo import demo
 from snnkit.cli.evaluate import evaluate
 from snnkit.cli.events import events
 from snnkit.cli.listing import chips, datasets, info
+from snnkit.cli.reproduce import reproduce
 from snnkit.cli.train import train
 from snnkit.errors import UserError
 
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, evaluate, convert, energy, deploy, chips, datasets, events, info):
+for command in (demo, train, evaluate, convert, energy, deploy, reproduce, chips, datasets, events, info):
     app.command()(command)
 
 

@@ -115,8 +115,8 @@ class GrowingBurst:
 
         v ← v + x        g ← β g if it fired in the last step, else 1        v ≥ g θ: send g θ, v ← v - g θ
 
-    With x in [0, θ] per step, what is not sent yet stays below max(2, β) θ, so the mean of what was sent, `decode`, is less
-    than max(2, β) θ/T below the mean of x. For β = 2 a charge of 15 θ leaves in 4 steps: 1 + 2 + 4 + 8.
+    For a drive of 0 to θ per step, what is not sent yet stays below `leftover` (2 θ for β = 2), so the mean of what was sent,
+    `decode`, is less than leftover/T below the mean of x. For β = 2 a charge of 15 θ leaves in 4 steps: 1 + 2 + 4 + 8.
 
     Args:
         threshold: θ, in the unit of x.
@@ -135,6 +135,14 @@ class GrowingBurst:
         positive("threshold", self.threshold, "the weight of a burst's first spike")
         if not (math.isfinite(self.beta) and self.beta > 1):
             raise UserError(f"expected beta > 1, got {self.beta!r}")
+
+    @property
+    def leftover(self) -> float:
+        """Bound of v for drives of 0 to θ: β^j θ of the longest burst, j, after which v can be larger than before it."""
+        burst, sent = 1, 1.0  # spikes, and their sum in θ; one step more brings at most burst + 1
+        while burst + 2 > sent + self.beta**burst:
+            sent, burst = sent + self.beta**burst, burst + 1
+        return self.beta**burst * self.threshold
 
     def encode(self, drive: Any, *, dt: float) -> EventTensor:
         """A drive per step [T, B, *N], not negative, to events whose values are g θ."""

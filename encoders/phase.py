@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,7 @@ class Phase:
                 f"expected steps as whole periods of {self.phases} phases, got {steps}; "
                 f"take {-(-steps // self.phases) * self.phases}"
             )
-        flat = values.reshape(len(values), -1)
+        flat = values.reshape(len(values), math.prod(values.shape[1:]))
         whole = np.minimum(np.floor(flat * 2**self.phases), 2**self.phases - 1).astype(np.int64)
         found = [(whole >> (self.phases - 1 - k)) & 1 for k in range(self.phases)]
         lengths = np.concatenate([digit.sum(1) for digit in found])
@@ -65,7 +66,7 @@ class Phase:
         steps, batch, *channels = events.shape
         if steps % self.phases:
             raise UserError(f"expected whole periods of {self.phases} steps, got {steps} steps")
-        row, size = events.rows(), int(np.prod(channels))
+        row, size = events.rows(), math.prod(channels)
         weights = self.weights(steps).to(events.device)[row // batch]
         place = row % batch * size + events.indices
         sums = torch.zeros(batch * size, dtype=torch.float64, device=events.device)

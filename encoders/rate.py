@@ -9,6 +9,7 @@ a longer run begins with the shorter one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -144,7 +145,7 @@ def decode(events: EventTensor, *, rate: float | None = None) -> Tensor:
 
 
 def _flat(values: np.ndarray) -> np.ndarray:
-    return values.reshape(len(values), -1)
+    return values.reshape(len(values), math.prod(values.shape[1:]))
 
 
 def _compensated(rates: np.ndarray, refractory: float, dt: float) -> np.ndarray:

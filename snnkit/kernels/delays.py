@@ -28,7 +28,7 @@ from snnkit.kernels.dense import Look
 
 FORMS = ("two-tap", "gaussian", "integer")
 # Densities of events up to which scattering them beats the kernels for dense input; benchmarks/delays.py measures them.
-CROSSOVER = 0.06
+CROSSOVER = 0.05
 CROSSOVER_GAUSSIAN = 0.03
 CROSSOVER_EXACT = 0.3  # where every cut of time is to give the same bits, events are worth more
 

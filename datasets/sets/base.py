@@ -85,8 +85,7 @@ class Request:
 
     def sources(self) -> Sources:
         """All files it is made from."""
-        base = self.paths[0] if self.paths[0].is_dir() else self.paths[0].parent
-        return Sources.of([f for path in self.paths for f in files_below(path)], base)
+        return Sources.of([f for path in self.paths for f in files_below(path)], self.paths[0].parent)
 
     def stored(
         self,

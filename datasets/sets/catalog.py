@@ -6,6 +6,7 @@ from snnkit.datasets.sets.base import Entry
 
 SETS = "snnkit.datasets.sets"
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+LETTERS = tuple("abcdefghiklmnopqrstuvwxy")  # of the alphabet of signs: J and Z move
 MNIST_FILES = {
     split: tuple(
         (f"{start}-images{joint}idx3-ubyte{end}", f"{start}-labels{joint}idx1-ubyte{end}")
@@ -176,8 +177,8 @@ EVENTS = {
         licence="not stated",
         citation="Bi et al., Graph-based Object Classification for Neuromorphic Vision Sensing, ICCV (2019)",
         source="https://github.com/PIX2NVS/NVS2Graph",
-        layouts={"": (tuple("abcdefghiklmnopqrstuvwxy"),)},
-        folders=("asl-dvs", "ASLDVS", "ASL-DVS"),
+        layouts={"": (LETTERS, tuple(f"{letter}.zip" for letter in LETTERS))},
+        folders=("asl-dvs", "ASLDVS", "ASL-DVS", "ICCV2019_DVS_dataset"),
         checksums={"ASLDVS.zip": "md5:33f8b87bf45edc0bfed0de41822279b9"},
         tonic="ASLDVS",
         notes="no official split: dealt out 80 / 10 / 10 in every class, people mixed; unpack ASLDVS.zip and those in it",

@@ -111,6 +111,8 @@ def spikes(times: NDArray, channels: NDArray, count: int) -> Events:
     """A recording of times in seconds, in any precision; sorted, as some writers append channel after channel."""
     seconds = np.asarray(times, dtype=np.float64).reshape(-1)  # first: half precision overflows at 65 504 us
     channel = np.asarray(channels).reshape(-1)
+    if len(seconds) != len(channel):
+        raise ValueError(f"{len(seconds)} times for {len(channel)} channels")
     if not (np.isfinite(seconds).all() and (seconds >= 0).all() and (seconds < 1e6).all()):
         raise ValueError("times that are no seconds")
     if len(channel) and not 0 <= channel.min() <= channel.max() < count:

@@ -115,11 +115,11 @@ def _gestures(found: Members, trial: str) -> list[tuple[int, int, int]]:
     rows = []
     for k, row in enumerate(csv.DictReader(io.StringIO(found.read(name).decode("utf-8", "replace")))):
         try:
-            start, stop = int(row["startTime_usec"]), int(row["endTime_usec"])
-            rows.append((_label(found, name, int(row["class"])), start, stop))
+            number, start, stop = (int(row[c]) for c in ("class", "startTime_usec", "endTime_usec"))
         except (KeyError, TypeError, ValueError) as error:
             reason = f"line {k + 2}: expected class,startTime_usec,endTime_usec, got {row}"
             raise EventFileError(found.called(name), None, reason) from error
+        rows.append((_label(found, name, number), start, stop))
     return rows
 
 

@@ -31,13 +31,15 @@ class Kind:
     """How a set's recordings are named and read.
 
     Args:
-        pattern: of their names; the group "label" is the class.
+        pattern: of their names, with the folder or archive they are in before them; the group "label" is the class.
+        suffix: in which they end, as a pattern.
         decode: content, name in errors and sensor to a recording.
         sensor: (polarities, height, width).
         own_split: whether the set has no official split, so that it is dealt out here.
     """
 
     pattern: str
+    suffix: str
     decode: Decode
     sensor: Sensor
     own_split: bool = True
@@ -54,7 +56,7 @@ def load(request: Request) -> EventDataset:
 
     def build(writer: Writer) -> None:
         with ExitStack() as stack:
-            places = [stack.enter_context(members(p, kind.pattern, largest=LARGEST)) for p in request.paths]
+            places = [stack.enter_context(members(p, kind.suffix, largest=LARGEST)) for p in request.paths]
             items = sorted(_items(places, wanted), key=lambda item: item[:2])
             if not items:
                 raise DataNotFound(f"{request.paths[0]} has no recordings of {request.name}")
@@ -182,10 +184,14 @@ def _events(source: str, columns: tuple[NDArray, ...], sensor: Sensor) -> Events
 
 
 KINDS = {
-    "ncaltech101": Kind(r"(?:^|/)(?P<label>\w[\w-]*)/image_\d+\.bin$", decode_bin, (2, 180, 240)),
-    "cifar10dvs": Kind(r"(?:^|/)(?P<label>\w+)/[^/]*\.aedat4?$", decode_file, (2, 128, 128)),
-    "asl-dvs": Kind(r"(?:^|/)(?P<label>[a-z])/[^/]*\.mat$", decode_mat, (2, 180, 240)),
+    "ncaltech101": Kind(r"(?:^|/)(?P<label>\w[\w-]*)/image_\d+\.bin$", r"\.bin$", decode_bin, (2, 180, 240)),
+    "cifar10dvs": Kind(r"(?:^|/)(?P<label>\w+)/[^/]*\.aedat4?$", r"\.aedat4?$", decode_file, (2, 128, 128)),
+    "asl-dvs": Kind(r"(?:^|/)(?:\w*_)?(?P<label>[a-z])/[^/]*\.mat$", r"\.mat$", decode_mat, (2, 180, 240)),
     "pokerdvs": Kind(
-        r"(?:^|/)(?:\w*_)?(?P<label>cl|he|di|sp)/[^/]*\.npy$", decode_npy, (2, 35, 35), own_split=False
+        r"(?:^|/)(?:\w*_)?(?P<label>cl|he|di|sp)/[^/]*\.npy$",
+        r"\.npy$",
+        decode_npy,
+        (2, 35, 35),
+        own_split=False,
     ),
 }

@@ -165,7 +165,8 @@ class Reader(ABC):
         if options.sensor is not None:
             p, height, width = options.sensor
             size = Size(width, height, "argument", p)
-        self.size = check_size(size)
+        self.declared = check_size(size)  # what events are held to
+        self.size = self.declared  # the same, or later the largest coordinates plus one
         self.header = header or {}
         self.notes: list[str] = []  # a decoder adds to these with `note` while it reads
 
@@ -238,7 +239,9 @@ class Reader(ABC):
         if name not in known:
             raise UserError(f"{self.path} has no stream {name!r}; {nearest(name, known)}")
         pieces = list(self._until_damage(self.records(name)))
-        return np.concatenate(pieces) if len(pieces) != 1 else pieces[0]
+        if not pieces:  # all that is left is that there was time
+            return np.empty(0, [("t", "<i8")])
+        return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
     # -- damage: the one place where it is handled --
 

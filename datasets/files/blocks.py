@@ -133,7 +133,7 @@ class BlockReader(Reader):
     @property
     def bounds(self) -> tuple[int, int]:
         """Width and height for a kernel: those of the sensor, or what coordinates can hold."""
-        return (self.size.width, self.size.height) if self.size else (1 << 15, 1 << 15)
+        return (self.declared.width, self.declared.height) if self.declared else (1 << 15, 1 << 15)
 
 
 class _Window:

@@ -37,17 +37,17 @@ class NMNIST(BlockReader):
         super().__init__(path, options, format=TITLE, size=size)
 
     def count(self) -> int | None:
-        return None if self.size is None or self.size.height <= 240 else self.rest() // RECORD
+        return None if self.declared is None or self.declared.height <= 240 else self.rest() // RECORD
 
     def loop(self, name: str) -> Loop:
         from snnkit.kernels.events import decode_records as kernel
 
-        width, height = self.bounds if self.size else (256, 240)
+        width, height = self.bounds if self.declared else (256, 240)
         state = kernel.start(width, height)
         return Loop(kernel.nmnist, state, EVENTS, (np.uint8, RECORD), lambda: self.rest() // RECORD)
 
     def reason(self, code: int, record: bytes) -> str:
-        return _reason(code, record, self.size or Size(256, 240))
+        return _reason(code, record, self.declared or Size(256, 240))
 
 
 def read_nmnist(path: str | PathLike[str], *, sensor: Sensor = SENSOR) -> Events:

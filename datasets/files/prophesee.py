@@ -106,7 +106,7 @@ class RAW(BlockReader):
         if code == UNDEFINED:
             return f"{name} is of type {word >> (8 * size - 4):X}, which {self.format} does not have"
         width, height = self.bounds
-        hint = "" if self.size is None or self.size.source == "header" else "; pass sensor= if it is another"
+        hint = "" if self.declared is None or self.declared.source == "header" else "; pass sensor= if it is another"
         return f"{name} has a pixel outside the sensor of {width}x{height}{hint}"
 
     # -- everything that is no event --

@@ -195,21 +195,20 @@ def whole(packed: Packed) -> Packed:
 
 def keep(packed: Packed, which: NDArray[np.bool_]) -> Packed:
     """Only these events of every recording."""
-    kept = np.concatenate([[0], np.cumsum(which)])
-    columns = {name: getattr(packed, name)[which] for name in ("t", "x", "y", "p")}
-    return replace(packed, **columns, offsets=kept[packed.offsets])
+    rows = np.flatnonzero(which)  # taking rows is several times as fast as a mask
+    offsets = np.searchsorted(rows, packed.offsets)
+    return Packed(packed.t[rows], packed.x[rows], packed.y[rows], packed.p[rows], offsets, packed.sensor)
 
 
 def moved(packed: Packed, x: NDArray, y: NDArray, sensor: Sequence[int]) -> Packed:
     """The events at other places, on another sensor; those that fall off it are left out."""
-    inside = (x >= 0) & (x < sensor[2]) & (y >= 0) & (y < sensor[1])
-    kept = np.concatenate([[0], np.cumsum(inside)])
+    rows = np.flatnonzero((x >= 0) & (x < sensor[2]) & (y >= 0) & (y < sensor[1]))
     return Packed(
-        packed.t[inside],
-        x[inside].astype(np.int16),
-        y[inside].astype(np.int16),
-        packed.p[inside],
-        kept[packed.offsets],
+        packed.t[rows],
+        x[rows].astype(np.int16),
+        y[rows].astype(np.int16),
+        packed.p[rows],
+        np.searchsorted(rows, packed.offsets),
         (packed.sensor[0], int(sensor[1]), int(sensor[2])),
     )
 

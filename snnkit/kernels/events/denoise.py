@@ -10,70 +10,84 @@ import numpy as np
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
-NEVER = np.iinfo(np.int64).min  # older than any time
+NEVER = -(2**62)  # older than any time, and far enough from the end of int64 to count from
 
 
 @jit
-def _forget(last, x, y, first, stop):
+def _forget(last, cells):
     """Make the map empty again: where these events were, or everywhere if that is less work."""
-    if stop - first > last.size:
+    if len(cells) > len(last):
         last[:] = NEVER
         return
-    for i in range(first, stop):
-        last[y[i], x[i]] = NEVER
+    for cell in cells:
+        last[cell] = NEVER
 
 
 @jit
-def _near(at, size):
-    """First and one past the last of a coordinate's neighbours, itself included, on a side of this size."""
-    return max(at - 1, 0), min(at + 2, size)
+def _cells(x, y, sensor):
+    """Flat index of every event's pixel on a map with a border of one pixel, so that all have eight neighbours."""
+    cells, width = np.empty(len(x), np.uint64), sensor[2] + 2
+    for i in range(len(x)):
+        cells[i] = (np.int64(y[i]) + 1) * width + np.int64(x[i]) + 1
+    return cells
 
 
 @jit
-def _support(last, signs, x, y, sign, after, diagonal, own):
-    """How many neighbours of a pixel had an event later than `after`; of this sign, if it is not negative."""
-    H, W = last.shape
-    found = 0
-    for v in range(*_near(y, H)):
-        for u in range(*_near(x, W)):
-            steps = abs(u - x) + abs(v - y)
-            if (steps == 0 and not own) or (steps == 2 and not diagonal):
-                continue
-            if last[v, u] > after and (sign < 0 or signs[v, u] == sign):
-                found += 1
-    return found
+def _recent(last, signs, cell, after, sign):
+    """1 if the last event at a cell is later than `after`, and of this sign unless that is 2."""
+    return np.int64((last[cell] > after) & ((sign == 2) | (signs[cell] == sign)))
 
 
 @jit
 def correlation(t, x, y, p, offsets, sensor, tau, k, same_polarity, diagonal, own):
-    """Events with at least k neighbours that had an event less than tau ago: the nearest-neighbour filter and STCF."""
-    last = np.full((sensor[1], sensor[2]), NEVER)
-    signs = np.zeros((sensor[1], sensor[2]), np.uint8)
+    """Events with at least k neighbours that had an event less than tau ago: the nearest-neighbour filter and STCF.
+
+    No branch depends on the events: they are too random for a processor to guess, which costs more than the sums.
+    """
+    cells = _cells(x, y, sensor)
+    last = np.full((sensor[1] + 2) * (sensor[2] + 2), NEVER)
+    signs = np.zeros(len(last), np.uint8)
     stays = np.empty(len(t), np.bool_)
+    one, row = np.uint64(1), np.uint64(sensor[2] + 2)
+    corners, middle = np.int64(diagonal), np.int64(own)
     for b in range(len(offsets) - 1):
         for i in range(offsets[b], offsets[b + 1]):
-            cx, cy = np.int64(x[i]), np.int64(y[i])
-            sign = np.int64(p[i]) if same_polarity else np.int64(-1)
-            stays[i] = _support(last, signs, cx, cy, sign, t[i] - tau, diagonal, own) >= k
-            last[cy, cx] = t[i]
-            signs[cy, cx] = p[i]
-        _forget(last, x, y, offsets[b], offsets[b + 1])
+            c, after, sign = cells[i], t[i] - tau, p[i] if same_polarity else np.uint8(2)
+            support = _recent(last, signs, c - row, after, sign) + _recent(last, signs, c + row, after, sign)
+            support += _recent(last, signs, c - one, after, sign) + _recent(last, signs, c + one, after, sign)
+            above = _recent(last, signs, c - row - one, after, sign) + _recent(
+                last, signs, c - row + one, after, sign
+            )
+            below = _recent(last, signs, c + row - one, after, sign) + _recent(
+                last, signs, c + row + one, after, sign
+            )
+            support += corners * (above + below) + middle * _recent(last, signs, c, after, sign)
+            stays[i] = support >= k
+            last[c], signs[c] = t[i], p[i]
+        _forget(last, cells[offsets[b] : offsets[b + 1]])
     return stays
 
 
 @jit
 def refractory(t, x, y, p, offsets, sensor, dead, retriggerable):
     """Events at least `dead` after the last one of their pixel that stayed; after any, if `retriggerable`."""
-    last = np.full((sensor[1], sensor[2]), NEVER)
+    cells = _cells(x, y, sensor)
+    last = np.full((sensor[1] + 2) * (sensor[2] + 2), NEVER)
     stays = np.empty(len(t), np.bool_)
     for b in range(len(offsets) - 1):
         for i in range(offsets[b], offsets[b + 1]):
-            before = last[y[i], x[i]]
-            stays[i] = before == NEVER or before <= t[i] - dead
-            if stays[i] or retriggerable:
-                last[y[i], x[i]] = t[i]
-        _forget(last, x, y, offsets[b], offsets[b + 1])
+            before = last[cells[i]]
+            stay = before <= t[i] - dead
+            stays[i] = stay
+            last[cells[i]] = t[i] if stay | retriggerable else before
+        _forget(last, cells[offsets[b] : offsets[b + 1]])
     return stays
+
+
+@jit
+def _near(at, size):
+    """First and one past the last of a coordinate's neighbours, itself included, on a side of this size."""
+    return max(at - 1, 0), min(at + 2, size)
 
 
 @jit

@@ -204,6 +204,11 @@ class Reader(ABC):
             self.format, self.version, width, height, source, streams, self.header, tuple(self.notes)
         )
 
+    def note_damage(self, damage: Damaged) -> None:
+        """`info` is for damaged files, too: it says where they are so. Reading them is what raises."""
+        place = "" if damage.position is None else f" at byte {damage.position}"
+        self.note(f"damaged{place}: {damage.reason}")
+
     def events(self) -> Events:
         """All events."""
         pieces = list(self._until_damage(self.columns(None)))
@@ -261,7 +266,7 @@ class Reader(ABC):
         try:
             return self.streams()
         except Damaged as damage:
-            self._tell(damage, "streams are listed without their counts")
+            self.note_damage(damage)
             return ()
         except OSError as error:
             raise UserError(f"cannot read {self.path}: {error.strerror or error}") from error

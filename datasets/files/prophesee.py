@@ -8,7 +8,7 @@ own. (docs.prophesee.ai, "RAW File Format" and "Encoding formats"; OpenEB for `s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -106,14 +106,14 @@ class RAW(BlockReader):
         if code == UNDEFINED:
             return f"{name} is of type {word >> (8 * size - 4):X}, which {self.format} does not have"
         width, height = self.bounds
-        hint = "" if self.declared is None or self.declared.source == "header" else "; pass sensor= if it is another"
+        hint = (
+            ""
+            if self.declared is None or self.declared.source == "header"
+            else "; pass sensor= if it is another"
+        )
         return f"{name} has a pixel outside the sensor of {width}x{height}{hint}"
 
     # -- everything that is no event --
-
-    @cached_property
-    def _rest(self) -> Rest:
-        return self._read_rest()[0]
 
     def _read_rest(self) -> tuple[Rest, Damaged | None]:
         pieces: list[tuple[NDArray[Any], ...]] = []
@@ -128,8 +128,8 @@ class RAW(BlockReader):
 
     def streams(self) -> tuple[Stream, ...]:
         rest, damage = self._read_rest()
-        if damage and self.options.on_error == "raise":
-            raise damage
+        if damage:
+            self.note_damage(damage)
         kinds = (("triggers", "triggers"), ("imu", "imu"), ("monitoring", "other"))
         counts = [len(found) for found in (triggers(rest), imu(rest), others(rest))]
         return tuple(Stream(name, kind, n) for (name, kind), n in zip(kinds, counts, strict=True) if n)

@@ -87,11 +87,11 @@ def _same_in_chunks(recording: Reader, events: Events, random: Random) -> None:
         raise Broken(f"{start} events in chunks of {size}, {len(events)} in the whole")
 
 
-def within_memory(path: Path, name: str | None, random: Random) -> int:
+def within_memory(path: Path, name: str | None, random: Random, seconds: float = SECONDS) -> int:
     """As `read_all`, with the peak of memory held against the size of the file."""
     tracemalloc.start()
     try:
-        count = read_all(path, name, random)
+        count = read_all(path, name, random, seconds)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

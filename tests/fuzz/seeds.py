@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import tempfile
 import warnings
@@ -14,6 +15,7 @@ from snnkit.datasets.files.formats import formats
 from snnkit.errors import UserError
 
 Seeds = dict[str, list[bytes]]  # by name of the format
+LARGEST = 1 << 15  # bytes of a seed
 
 
 def events(n: int, width: int = 34, height: int = 34, seed: int = 0) -> Events:
@@ -33,7 +35,8 @@ def seeds() -> Seeds:
     with tempfile.TemporaryDirectory() as folder:
         for format in formats():
             found[format.name] = [*_written(format.name, Path(folder)), *_by_hand().get(format.name, [])]
-    return {name: list(dict.fromkeys(s)) for name, s in found.items() if s}
+    small = {name: list(dict.fromkeys(d for d in s if len(d) <= LARGEST)) for name, s in found.items()}
+    return {name: s for name, s in small.items() if s}
 
 
 def _written(name: str, folder: Path) -> list[bytes]:
@@ -81,6 +84,7 @@ def _by_hand() -> Seeds:
             _es(2, b"\xff\x05\x01\0\x02\0\xfe\x06\x03\0\x04\0"),
             _es(4, b"\xff\x05\x01\0\x02\0rgb\xfe\x06\x03\0\x04\0RGB"),
         ],
+        "hdf5": _hdf5(),
         **_aedat(),
     }
 
@@ -121,6 +125,34 @@ def _aedat() -> Seeds:
             three + _packet(0, 8, 1, struct.pack("<Ii", 1 | 2 << 1, 5)),
         ],
     }
+
+
+def _hdf5() -> list[bytes]:
+    """The layouts of DSEC, of Prophesee without compression, and of SHD."""
+    import h5py
+
+    some, out = events(50), []
+    columns = {"t": some.t.astype("u4"), "x": some.x.astype("u2"), "y": some.y.astype("u2"), "p": some.p}
+    records = np.empty(50, [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
+    for name in columns:
+        records[name] = getattr(some, name)
+    for layout in ("dsec", "prophesee", "shd"):
+        buffer = io.BytesIO()
+        with h5py.File(buffer, "w") as file:
+            if layout == "dsec":
+                for name, column in columns.items():
+                    file[f"events/{name}"] = column
+                file["ms_to_idx"], file["t_offset"] = np.arange(9, dtype="u8"), np.int64(1000)
+            elif layout == "prophesee":
+                file.attrs["geometry"], file["CD/events"] = "34x34", records
+            else:
+                for name, dtype in (("times", "f2"), ("units", "u2")):
+                    kind = h5py.vlen_dtype(np.dtype(dtype))
+                    rows = file.create_dataset(f"spikes/{name}", 2, dtype=kind)
+                    rows[0], rows[1] = np.arange(5), np.arange(3)
+                file["labels"] = np.array([1, 2])
+        out.append(buffer.getvalue())
+    return out
 
 
 def _packet(kind: int, size: int, count: int, body: bytes) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -102,10 +104,11 @@ class Batches:
         binary: bool,
         augment: tuple[Augment, ...],
         dense: bool = False,
+        prefetch: int = 0,
     ):
         self.dataset, self.dt, self.steps, self.batch_size = dataset, dt, steps, batch_size
         self.shuffle, self.seed, self.binary, self.augment = shuffle, seed, binary, augment
-        self.dense = dense
+        self.dense, self.prefetch = dense, prefetch
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -119,8 +122,9 @@ class Batches:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
         order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
-        for a in range(0, len(order), self.batch_size):
-            yield self._batch(order[a : a + self.batch_size], rng)
+        parts = (order[a : a + self.batch_size] for a in range(0, len(order), self.batch_size))
+        made = (self._batch(ids, rng) for ids in parts)
+        return _ahead(made, self.prefetch) if self.prefetch else made
 
     def _batch(self, ids: np.ndarray, rng: np.random.Generator) -> Batch:
         part, binned = self.dataset.subset(ids), Collate(self.dt, self.steps, self.binary, self.dense)
@@ -136,6 +140,15 @@ class Batches:
         return binned.grid(packed), torch.from_numpy(part.labels)
 
 
+def _ahead(items: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """The same items in the same order, each made by a thread while those before it are used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
+        waiting = deque(pool.submit(next, items, None) for _ in range(count))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(pool.submit(next, items, None))
+            yield item
+
+
 def batches(
     dataset: EventDataset,
     *,
@@ -147,6 +160,7 @@ def batches(
     binary: bool = False,
     augment: Augment | Sequence[Augment] | None = None,
     dense: bool = False,
+    prefetch: int = 0,
 ) -> Batches:
     """Batches `(EventTensor (T, B, P, H, W), labels int64 (B,))` of a dataset.
 
@@ -165,6 +179,7 @@ def batches(
         binary: cells hold 0 or 1 instead of counts.
         augment: what happens to the recordings of a batch first: one or several of `snnkit.datasets.augment`.
         dense: batches are dense tensors of the same shape, float32, for networks that are not event-driven.
+        prefetch: batches that a thread makes ahead while the network runs; the same batches in the same order.
 
     Raises:
         UserError: `dt` is not a step in seconds (milliseconds?), or there is nothing to iterate over.
@@ -174,8 +189,8 @@ def batches(
     """
     if not len(dataset):
         raise UserError(f"{dataset.name} has no samples to make batches of")
-    if batch_size < 1:
-        raise UserError(f"expected batch_size >= 1, got {batch_size}")
+    if batch_size < 1 or prefetch < 0:
+        raise UserError(f"expected batch_size >= 1 and prefetch >= 0, got {batch_size} and {prefetch}")
     if dataset.transform is not None and steps is None:
         raise UserError(f"{dataset.name} is transformed as it is read, so its length is unknown: give steps=")
     longest = dataset.duration if dataset.transform is None else 0.0
@@ -192,4 +207,5 @@ def batches(
         binary=binary,
         augment=changes,
         dense=dense,
+        prefetch=prefetch,
     )

@@ -142,6 +142,26 @@ def ds():
     return EventDataset("toy", packed, np.array([0, 1, 0, 1, 2, 2, 0]), ("a", "b", "c"))
 
 
+@pytest.mark.parametrize("prefetch", [1, 2, 9])
+def test_batches_made_ahead_are_the_same(ds, prefetch):
+    options = {"dt": 1e-3, "steps": 30, "batch_size": 2, "shuffle": True, "seed": 4}
+    plain, ahead = batches(ds, **options), batches(ds, **options, prefetch=prefetch)
+    for _ in range(2):
+        for (events, labels), (mine, my_labels) in zip(plain, ahead, strict=True):
+            same(mine, events)
+            assert torch.equal(labels, my_labels)
+    for _ in ahead:
+        break  # a pass that is given up ends its thread
+
+
+def test_an_error_while_batches_are_made_ahead_is_raised(ds):
+    def fails(packed, rng):
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError, match="no"):
+        list(batches(ds, dt=1e-3, steps=30, augment=fails, prefetch=1))
+
+
 def test_dense_batches_hold_the_same(ds):
     grid = {"dt": 1e-3, "steps": 30, "batch_size": 3}
     for (events, _), (dense, _) in zip(batches(ds, **grid), batches(ds, **grid, dense=True), strict=True):
@@ -195,3 +215,5 @@ def test_what_cannot_be_collated_is_refused(ds):
         collate(dt=1e-3, steps=3)([])
     with pytest.raises(UserError, match="positive"):
         collate(dt=0)
+    with pytest.raises(UserError, match="prefetch >= 0"):
+        batches(ds, dt=1e-3, prefetch=-1)

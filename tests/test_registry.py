@@ -63,7 +63,7 @@ def test_every_entry_is_complete(name):
     entry = registry.info(name)
     assert entry.summary and entry.licence and entry.citation and entry.source
     assert hasattr(importlib.import_module(entry.module), "load")
-    assert (entry.sensor is None) == (entry.kind != "events") and bool(entry.sensor) != bool(entry.shape)
+    assert (entry.grid is None) == (entry.kind != "events") and bool(entry.grid) != bool(entry.shape)
     assert set(entry.samples) <= set(entry.splits) and len(set(entry.splits)) == len(entry.splits)
     for split in entry.splits:
         assert entry.built_in or entry.alternatives(split)
@@ -91,6 +91,8 @@ def test_what_is_missing_is_said(name, tmp_path):
 
 
 def test_wrong_names_splits_and_options(tmp_path):
+    with pytest.raises(UserError, match="this one has pictures"):
+        _ = datasets.info("mnist").sensor
     with pytest.raises(UserError, match="did you mean 'mnist'"):
         datasets.load("mnisst")
     with pytest.raises(UserError, match="lens has no split 'train'; There are: query, reference"):

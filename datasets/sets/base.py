@@ -19,6 +19,8 @@ from snnkit.datasets.errors import DataNotFound, EventFileError
 from snnkit.datasets.fingerprint import Sources
 from snnkit.datasets.store import Stored, cache_folder, cached, from_stored
 from snnkit.datasets.writer import COLUMNS, Columns, Writer
+from snnkit.errors import UserError
+from snnkit.recordings import Sensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Entry:
         splits: names of its parts.
         samples: how many of them each part has, where that is known.
         classes: number of classes.
-        sensor: (polarities, height, width) of its events; None if it has none.
+        grid: (polarities, height, width) of its events; None if it has none.
         shape: what one sample is, in words, where it is no recording of a sensor.
         built_in: whether it needs no files.
         licence, citation, source: under which terms, by whom, from where.
@@ -50,7 +52,7 @@ class Entry:
     splits: tuple[str, ...]
     samples: Mapping[str, int]
     classes: int
-    sensor: tuple[int, int, int] | None = None
+    grid: Sensor | None = None
     shape: str = ""
     built_in: bool = False
     licence: str
@@ -62,6 +64,17 @@ class Entry:
     checksums: Mapping[str, str]
     tonic: str = ""
     notes: str = ""
+
+    @property
+    def sensor(self) -> Sensor:
+        """(polarities, height, width) of its events.
+
+        Raises:
+            UserError: it has none.
+        """
+        if self.grid is None:
+            raise UserError(f"expected a set of events; this one has {self.kind}: {self.summary}")
+        return self.grid
 
     def alternatives(self, split: str) -> tuple[tuple[str, ...], ...]:
         """The layouts in which the files of a split may lie."""

@@ -125,7 +125,7 @@ def _show_dataset(room: Any, name: str, root: Any, *, as_json: bool, out: Any) -
         "kind": entry.kind,
         "splits": samples,
         "classes": entry.classes,
-        "sensor": list(entry.sensor) if entry.sensor else None,
+        "sensor": list(entry.grid) if entry.grid else None,
         "shape": entry.shape,
         "licence": entry.licence,
         "citation": entry.citation,
@@ -138,7 +138,7 @@ def _show_dataset(room: Any, name: str, root: Any, *, as_json: bool, out: Any) -
     if as_json:
         return
     shape = (
-        "polarities, height, width: " + " x ".join(map(str, entry.sensor)) if entry.sensor else entry.shape
+        "polarities, height, width: " + " x ".join(map(str, entry.grid)) if entry.grid else entry.shape
     )
     rows = [
         ["splits", ", ".join(f"{s} ({n})" if n else s for s, n in samples.items())],

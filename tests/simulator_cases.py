@@ -11,6 +11,7 @@ from laws import without_compiler
 
 from snnkit.events import EventTensor
 from snnkit.kernels import simulator_run
+from snnkit.kernels.simulator_synapses import PART
 from snnkit.liquid import Liquid, Projection
 from snnkit.neurons import LIF, Refractory, TwoPoint
 from snnkit.plasticity import (
@@ -173,7 +174,7 @@ def interpret(monkeypatch):
 
     def loaded(source):
         space = {}
-        exec(compile(without_compiler(source), "<kernel>", "exec"), space)  # noqa: S102 (our own text)
+        exec(compile(without_compiler(source.replace(PART, "")), "<kernel>", "exec"), space)  # noqa: S102 (our own text)
         return type("Module", (), {"simulate": staticmethod(space["simulate"])})
 
     monkeypatch.setattr(simulator_run, "load", loaded)
@@ -187,7 +188,7 @@ def two_ports(rule=None):
     return Liquid(
         TwoPoint(tau=20 * MS, dt=MS),
         {
-            "soma": Projection.dense(M, N, w=(0.0, 0.18), rule=rule, seed=1, port="basal"),
+            "soma": Projection.dense(M, N, w=(0.0, 0.13), rule=rule, seed=1, port="basal"),
             "top": Projection.random(M, N, p=0.5, w=(0.0, 0.2), delay=(0.0, 4 * MS), seed=3, port="apical"),
         },
         rec,

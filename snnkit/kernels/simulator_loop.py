@@ -12,10 +12,10 @@ from snnkit.kernels.loops_numba import DECORATOR, _head
 from snnkit.kernels.print import FUNCTIONS, NUMBA, statements
 from snnkit.kernels.program import CONSTANT, PORT, STATE, Program
 from snnkit.kernels.simulator import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
-from snnkit.kernels.simulator_synapses import BLOCK, COLUMN, ROW, _indent, calls, functions
+from snnkit.kernels.simulator_synapses import BLOCK, COLUMN, PART, ROW, _indent, calls, functions
 
 HELPERS = f"""
-{DECORATOR}def slide(ring, size):
+{PART}def slide(ring, size):
     low, high = ring[:size], ring[size:]
     for n in range(np.uint64(size)):
         low[n] = high[n]
@@ -23,24 +23,24 @@ HELPERS = f"""
         high[n] = ZERO
 
 
-{DECORATOR}def roll(ring, begin, size):
+{PART}def roll(ring, begin, size):
     for n in range(size):
         ring[n] = ring[begin + n]
     for n in range(size, 2 * size):
         ring[n] = ZERO
 
 
-{DECORATOR}def fill(row, of):
+{PART}def fill(row, of):
     for n in range(np.uint64(row.size)):
         row[n] = of[n]
 
 
-{DECORATOR}def clear(row):
+{PART}def clear(row):
     for n in range(np.uint64(row.size)):
         row[n] = ZERO
 
 
-{DECORATOR}def collect(words, fired, spiked):
+{PART}def collect(words, fired, spiked):
     ns = 0
     for q in range(words.shape[0]):
         if words[q] != 0:
@@ -140,7 +140,7 @@ def _neurons(plan: NetworkPlan, program: Program) -> str:
     body = statements(program, NUMBA, {row: f"{row}_[n]" for row in rows}, stores)
     extra = ["sent"] if plan.graded_out else []
     lines = [
-        f"{DECORATOR}def neurons(N, fired, {', '.join([*extra, *(f'{r}_' for r in reads)])}):",
+        f"{PART}def neurons(N, fired, {', '.join([*extra, *(f'{r}_' for r in reads)])}):",
         "    for n in range(np.uint64(N)):",
         *(f"        {line}" for line in body),
         "",
@@ -173,7 +173,7 @@ def _trace_functions(plan: TracePlan, precision: str) -> list[str]:
         stores = {f"next_{k}": f"pre_{k}_[n] = {{0}}" for k in plan.traces}
         rows = [leaf if leaf.startswith(ONE) else f"{leaf}_" for leaf, _ in reads]
         body = statements(program, NUMBA, loads, stores)
-        found.append(f"\n{DECORATOR}def {word}_{plan.population}({', '.join([*head, *rows])}):")
+        found.append(f"\n{PART}def {word}_{plan.population}({', '.join([*head, *rows])}):")
         found += [f"    {loop}"]
         found += ["        n = spikes[a]"] if word == "bump" else []
         found += [f"        {line}" for line in body] + [""]

@@ -10,9 +10,11 @@ Indices are unsigned: a signed one carries a test for negative numbers.
 from __future__ import annotations
 
 from snnkit.kernels.elementary import lowered
-from snnkit.kernels.loops_numba import DECORATOR
 from snnkit.kernels.print import FUNCTIONS, NUMBA, statements
 from snnkit.kernels.simulator import ONE, POST, PRE, SYNAPSE, Hook, ProjectionPlan
+
+# Only `simulate` is called from Python and kept on disk; its parts need neither wrappers nor files of their own.
+PART = '@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)\n'
 
 ROW = ["rp_", "off_", "post_"]  # sparse synapses by pre
 COLUMN = ["cp_", "perm_", "pre_of_"]  # and by post
@@ -76,7 +78,7 @@ def _define(function: str, head: list[str], *hooks: Hook | None, whole: tuple[st
         leaf if leaf.startswith(ONE) else f"{leaf}_row" if leaf.startswith(whole) else f"{leaf}_"
         for leaf, _ in _reads(*hooks)
     ]
-    return f"\n{DECORATOR}def {function}({', '.join([*head, *rows])}):"
+    return f"\n{PART}def {function}({', '.join([*head, *rows])}):"
 
 
 def _body(hook: Hook, precision: str, index: dict[str, str], stores: dict[str, str]) -> list[str]:

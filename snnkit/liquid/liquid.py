@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,30 +17,12 @@ from snnkit.kernels import operator
 from snnkit.liquid import running
 from snnkit.liquid.build import Blueprint, Numbers, Part
 from snnkit.liquid.projection import Projection
+from snnkit.liquid.state import LiquidState, Run
 from snnkit.liquid.wiring import wire
 from snnkit.neurons.base import Neuron
 from snnkit.plasticity.rule import Modulators
 
 Projections = Projection | Mapping[str, Projection]
-
-
-class LiquidState(NamedTuple):
-    """Where a liquid stands: everything that the next step depends on, one row per sample."""
-
-    step: int  # steps done
-    neuron: tuple[Tensor, ...]  # the neuron's state [B, N]
-    arriving: Tensor  # input of the next steps that is on its way [B, steps, ports, N]
-    traces: tuple[Tensor, ...]  # [B, neurons of a side]
-    modulators: Tensor  # [B, number of modulators]
-    synapses: dict[str, Tensor]  # "recurrent.w": weights (and other states) that change [B, synapses]
-
-
-class Run(NamedTuple):
-    """What `Liquid.run` answers."""
-
-    spikes: EventTensor
-    final: dict[str, Tensor]  # what `keep` named, at the end of each sample [B, ...]
-    record: dict[str, Tensor]  # what `record` named, over time [T, B, ...]
 
 
 class Liquid(nn.Module):
@@ -83,7 +65,7 @@ class Liquid(nn.Module):
     ):
         super().__init__()
         self.neuron, self.modulators = _check_neuron(neuron), modulators
-        self.dt = _one_dt(neuron.dt, dt)
+        self.dt, self.dense = _one_dt(neuron.dt, dt), dense
         definition = operator.lookup(neuron._key)
         named = _named(inputs, recurrent)
         self.M, self.N = _sizes(named)
@@ -171,7 +153,7 @@ class Liquid(nn.Module):
         for part in self.blueprint.parts:
             rule = part.rule.frozen() if part.rule else None
             groups[part.recurrent][part.label] = self.projection(part.label).replaced(rule=rule)
-        liquid = Liquid(self.neuron, groups[0], groups[1], dt=self.dt)
+        liquid = Liquid(self.neuron, groups[0], groups[1], dt=self.dt, dense=self.dense)
         return liquid.to(self._real())._with({}, self.begin())
 
     def with_weights(self, **weights: Any) -> Liquid:

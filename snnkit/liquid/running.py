@@ -12,10 +12,11 @@ from torch import Tensor
 
 from snnkit.errors import UserError, nearest
 from snnkit.events import EventTensor
+from snnkit.liquid.state import LiquidState, Run
 
 if TYPE_CHECKING:
     from snnkit.kernels.simulator_run import Job, Kernel
-    from snnkit.liquid.liquid import Liquid, LiquidState, Run
+    from snnkit.liquid.liquid import Liquid
 
 Array = np.ndarray
 REALS = {torch.float32: np.float32, torch.float64: np.float64}
@@ -29,8 +30,6 @@ def run(
     signals: Mapping[str, Any] | None,
     threads: int | None,
 ) -> Run:
-    from snnkit.liquid.liquid import Run
-
     call = Call(liquid, ev, signals, threads)
     places = {name: _kept_at(liquid, name) for name in keep}
     records = _records(call, record)
@@ -306,8 +305,6 @@ def _recorded(call: Call, record: Sequence[str]) -> dict[str, Tensor]:
 
 
 def _unpacked(liquid: Liquid, state: LiquidState) -> dict[str, Array]:
-    from snnkit.liquid.liquid import LiquidState
-
     if not isinstance(state, LiquidState):
         raise UserError(
             f"Liquid has a LiquidState as state, as `scan` returned it; got {type(state).__name__}"
@@ -324,8 +321,6 @@ def _unpacked(liquid: Liquid, state: LiquidState) -> dict[str, Array]:
 
 
 def _packed(liquid: Liquid, call: Call, before: int) -> LiquidState:
-    from snnkit.liquid.liquid import LiquidState
-
     blueprint, get = liquid.blueprint, lambda name: torch.from_numpy(call.arrays[name])
     half = call.row["ring_"] // 2
     arriving = torch.from_numpy(call.arrays["ring_"][:, :half].copy())

@@ -24,6 +24,7 @@ def random(n_pre: int, n_post: int, p: float, self_loops: bool, generator: np.ra
         while last < total:
             expected = int((total - last) * p)
             gaps = generator.geometric(p, expected + 4 * math.isqrt(expected + 1) + 16)
+            gaps = np.minimum(gaps, total + 1)  # for the sum not to overflow where p is next to nothing
             parts.append(last + np.cumsum(gaps))
             last = int(parts[-1][-1])
         at = np.concatenate(parts)

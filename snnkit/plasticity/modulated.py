@@ -92,9 +92,9 @@ def dopamine(
 ) -> Modulators:
     """Dopamine d, and the moving frame of `eligibility_stdp`; reads the signal "reward".
 
-        dd/dt = -d/τ_d + reward·δ        what synapses see: d - baseline
+        dd/dt = -(d + baseline)/τ_d + reward·δ        d begins at -baseline
 
-    With τ_d None d is the reward of the same step itself, as MSTDPET has it.
+    A reward acts from the next step on. With τ_d None d is the reward of the last step, less the baseline, as MSTDPET has it.
 
     Args:
         tau_c: time constant of the eligibility [s], 0.1 to 1.
@@ -107,21 +107,19 @@ def dopamine(
             f"dopamine needs tau_c > 0, tau_d > 0 or None, 0 < frame <= 40; got {tau_c!r}, {tau_d!r}, {frame!r}"
         )
 
-    def step(d: Any, F: Any, L: Any, G: Any, age: Any, horizon: Any, reward: Any, tau_c: Any, fade: Any, lift: Any, dt: Any, base: Any) -> Any:  # fmt: skip
+    def step(d: Any, F: Any, L: Any, G: Any, age: Any, horizon: Any, reward: Any, tau_c: Any, fade: Any, dt: Any, base: Any) -> Any:  # fmt: skip
         anew = age >= horizon
         F, L, G = where(anew, 1.0, F), where(anew, 1.0, L), where(anew, 0.0, G)
-        now = where(fade > 0.0, d, reward)
         left = exp(-dt / tau_c)
-        after = where(fade > 0.0, d * exp(-dt / where(fade > 0.0, fade, 1.0)) + reward * lift, reward)
-        return after, F / left, L * left, G + (now - base) * L * dt, where(anew, dt, age + dt), horizon
+        after = where(fade > 0.0, (d + base) * exp(-dt / where(fade > 0.0, fade, 1.0)), 0.0) + reward - base
+        return after, F / left, L * left, G + d * L * dt, where(anew, dt, age + dt), horizon
 
     return Modulators(
-        start={"d": 0.0, "F": 1.0, "L": 1.0, "G": 0.0, "age": 0.0, "horizon": frame * tau_c},
+        start={"d": -baseline, "F": 1.0, "L": 1.0, "G": 0.0, "age": 0.0, "horizon": frame * tau_c},
         step=step,
         const={
             "tau_c": tau_c,
             "fade": 0.0 if tau_d is None else tau_d,
-            "lift": 1.0,
             "base": baseline,
         },
         signals=("reward",),

@@ -31,7 +31,7 @@ class View:
 
     def __call__(self, recordings: Events | Packed, rng: Random = None) -> Any:
         if isinstance(recordings, Events):
-            return np.take(self.apply(pack([recordings])), 0, axis=self.batch_axis)
+            return self.apply(pack([recordings]))[(slice(None),) * self.batch_axis + (0,)]
         if isinstance(recordings, Packed):
             return self.apply(whole(recordings))
         raise UserError(

@@ -25,6 +25,7 @@ from snnkit.datasets.writer import Writer
 from snnkit.errors import UserError
 from snnkit.recordings import Events
 
+VERSION = 1  # raise it when equal files give other recordings
 SPLITS = {"train": "Train", "test": "Test"}
 SMALL = "NMNISTsmall.tar.gz"  # 1 000 + 100 recordings, as SLAYER's examples have them
 SMALL_LABELS = {"train": "train1K.txt", "test": "test100.txt"}
@@ -65,7 +66,12 @@ def load(
         raise UserError(f"nmnist has the splits train and test; got {split!r}")
     source = locate(root, split)
     files = source.files()
-    key = {"dataset": "nmnist", "split": split, "source": files.content(cache_folder(), progress=progress)}
+    key = {
+        "dataset": "nmnist",
+        "split": split,
+        "version": VERSION,
+        "source": files.content(cache_folder(), progress=progress),
+    }
 
     def build(store: Writer) -> None:
         if verify:

@@ -16,12 +16,13 @@ from snnkit.errors import UserError
 from snnkit.recordings import Events, Packed
 
 if TYPE_CHECKING:
+    from snnkit.datasets.dataset import EventDataset
     from snnkit.datasets.writer import Writer
 
 Item = TypeVar("Item")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PackedEvents(Packed):
     """Recordings end to end, with what is known of them; on disk a folder of .npy files, in memory a map of it.
 
@@ -78,6 +79,28 @@ class PackedEvents(Packed):
             _save_rest(writer, len(self), self.labels, self.metadata, self.arrays)
 
         return _write(Path(folder).expanduser(), key, build)
+
+    def dataset(self, name: str = "packed", classes: Sequence[str] | None = None) -> EventDataset:
+        """These recordings with their labels, as `batches` and `collate` take them.
+
+        Args:
+            name: of the dataset.
+            classes: their names; the numbers if not given.
+
+        Raises:
+            UserError: they have no labels, or one that is no class.
+        """
+        from snnkit.datasets.dataset import EventDataset
+
+        if self.labels is None:
+            raise UserError("these recordings have no labels: give pack(..., labels=...) one per recording")
+        count = int(self.labels.max(initial=-1)) + 1
+        names = tuple(map(str, range(count))) if classes is None else tuple(classes)
+        if len(names) < count or self.labels.min(initial=0) < 0:
+            raise UserError(
+                f"expected labels of 0 to {len(names) - 1}, got {self.labels.min()} to {count - 1}"
+            )
+        return EventDataset(name, self, self.labels, names, about=self.arrays)
 
     def gather(self, ids: ArrayLike) -> PackedEvents:
         """The recordings `ids`, in that order, as columns of their own (a copy)."""

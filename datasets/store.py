@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def cached(
 
     Args:
         name: dataset and split, for people who look into the folder.
-        key: everything the arrays depend on, as JSON.
+        key: everything the arrays depend on, as JSON; snnkit's version is added.
         build: fills a `Writer`. If it raises, nothing of it stays. If it is killed or interrupted, the next call goes
             on where it stopped.
         columns: names and types of the columns; those of events if not given.
@@ -123,7 +124,8 @@ def cached(
 
     If the cache folder cannot be written, a temporary one is used for this process, with a warning.
     """
-    folder = cache_folder() / f"{name}-{digest(dict(key), FORMAT)[:16]}"
+    key = {**key, "snnkit": version("snnkit")}  # another release may decode otherwise
+    folder = cache_folder() / f"{name}-{digest(key, FORMAT)[:16]}"
     return write_folder(folder, key, build, columns=columns, sources=sources)
 
 

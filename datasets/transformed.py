@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def transformed(ds: Labelled, transform: Any, *, seed: int = 0, progress: bool =
     known = _known(ds, transform)
     if known is None or not isinstance(ds, EventDataset) or _makes_other(ds, transform, seed):
         return replace(ds, transform=_plain(transform, seed))
-    key = {"from": known[0], "transform": known[1], "seed": seed, "snnkit": version("snnkit")}
+    key = {"from": known[0], "transform": known[1], "seed": seed}
 
     def build(writer: Writer) -> None:
         def changed(i: int) -> Events:

@@ -105,7 +105,7 @@ def _column(name: str, values: ArrayLike, dtype: type[np.integer]) -> NDArray:
     return array.astype(dtype)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Packed:
     """Many recordings end to end: recording i is rows offsets[i] to offsets[i+1] of the columns, sorted in time."""
 
@@ -118,6 +118,11 @@ class Packed:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def __repr__(self) -> str:
+        _, height, width = self.sensor
+        events = int(self.offsets[-1] - self.offsets[0])
+        return f"{type(self).__name__}({len(self)} recordings of {width}x{height} pixels, {events} events)"
 
     def __getitem__(self, i: int) -> Events:
         if not -len(self) <= i < len(self):

@@ -218,8 +218,14 @@ class Later(Transform):
 calls: list[int] = []
 
 
+@pytest.fixture(scope="module")
+def digits_cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("digits")
+
+
 @pytest.fixture
-def digits():
+def digits(digits_cache, monkeypatch):
+    monkeypatch.setenv("SNNKIT_CACHE", str(digits_cache))
     calls.clear()
     return datasets.load("digits", size=4)
 
@@ -247,10 +253,10 @@ def test_a_transform_that_draws_is_seeded(digits):
     assert not all(map(np.array_equal, drawn(1), drawn(2)))
 
 
-def test_a_function_of_ones_own_is_called_as_samples_are_taken(digits, cache):
-    before = len(list(cache.iterdir()))
+def test_a_function_of_ones_own_is_called_as_samples_are_taken(digits, digits_cache):
+    before = len(list(digits_cache.iterdir()))
     ds = datasets.load("digits", size=4, transform=lambda events: len(events))
-    assert ds[3] == (len(digits[3][0]), digits[3][1]) and len(list(cache.iterdir())) == before
+    assert ds[3] == (len(digits[3][0]), digits[3][1]) and len(list(digits_cache.iterdir())) == before
 
 
 # -- splits --------------------------------------------------------------------------------------------------------------
@@ -275,9 +281,9 @@ def test_groups_stay_whole():
     assert len(set(groups[splits == "train"])) == 10
 
 
-def test_splitting_by_group():
+def test_splitting_by_group(digits):
     rng = np.random.default_rng(0)
-    ds = datasets.load("digits", size=4)
+    ds = datasets.load("digits", "all", size=4)
     ds = dataclasses.replace(ds, about={"writer": rng.integers(0, 13, 1797)})
     rest, held = ds.split(0.3, by="writer", seed=1)
     assert not set(rest.column("writer")) & set(held.column("writer"))

@@ -1,12 +1,11 @@
 """The packed store: written once and whole, taken up after a kill, by one of many writers, and never out of date."""
 
 import json
+import multiprocessing
+import multiprocessing.reduction
 import os
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkit.datasets import fingerprint, store
+from snnkit.datasets.batches import batches
 from snnkit.datasets.errors import DataNotFound
 from snnkit.datasets.packed import PackedEvents, pack
 from snnkit.datasets.writer import Column, Writer
@@ -21,6 +21,7 @@ from snnkit.errors import UserError
 from snnkit.recordings import Events
 
 SENSOR = (2, 5, 6)
+forks = pytest.mark.skipif(sys.platform == "win32", reason="needs processes that start at once: fork")
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,26 @@ def test_save_and_open(tmp_path):
         packed.save(tmp_path / "two")
     assert equal(PackedEvents.open(tmp_path / "two")[1], recording(1))
     saved.save(tmp_path / "two")  # the same again
+
+
+def test_packed_recordings_become_a_dataset(tmp_path):
+    labels, names = np.arange(6) % 2, [f"recording {k}" for k in range(6)]
+    packed = pack(range(6), recording, tmp_path / "out", labels=labels, arrays={"name": names})
+    ds = packed.dataset("mine", ["no", "yes"])
+    assert len(ds) == 6 and ds.classes == ("no", "yes") and ds.column("name").tolist() == names
+    assert sum(len(found) for _, found in batches(ds, dt=1e-3, steps=10, batch_size=4)) == 6
+    assert "6 recordings of 6x5 pixels" in repr(packed)
+    with pytest.raises(UserError, match="labels of 0 to 0, got 0 to 1"):
+        packed.dataset(classes=["no"])
+    with pytest.raises(UserError, match="have no labels"):
+        pack(range(6), recording, tmp_path / "bare").dataset()
+
+
+def test_another_release_decodes_anew(monkeypatch):
+    first = store.cached("toy", {}, lambda w: w.add(recording(1)))
+    monkeypatch.setattr(store, "version", lambda name: "99")
+    again = store.cached("toy", {}, lambda w: w.add(recording(2)))
+    assert first.folder != again.folder and equal(store.from_stored(again)[0], recording(2))
 
 
 def test_no_recordings_and_empty_recordings(tmp_path):
@@ -213,52 +234,48 @@ def test_an_error_while_reading_leaves_nothing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["cache"]
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from test_store import recording
-from snnkit.datasets.packed import pack
+def slowly(folder, log, pause):
+    def read(k):
+        with log.open("a") as out:
+            out.write(f"{k}\n")
+        time.sleep(pause)
+        return recording(k)
 
-def read(k):
-    with open({log!r}, "a") as log:
-        log.write(f"{{k}}\\n")
-    time.sleep({pause})
-    return recording(k)
-
-pack(range(12), read, {out!r})
-"""
+    pack(range(12), read, folder)
 
 
 def start(tmp_path, log, pause):
-    program = SLOW.format(
-        tests=str(Path(__file__).parent), log=str(log), out=str(tmp_path / "out"), pause=pause
-    )
-    return subprocess.Popen([sys.executable, "-c", program], env=os.environ.copy())
+    process = multiprocessing.get_context("fork").Process(target=slowly, args=(tmp_path / "out", log, pause))
+    process.start()
+    return process
 
 
 def lines(log):
     return [int(line) for line in log.read_text().split()] if log.exists() else []
 
 
+@forks
 def test_a_killed_process_is_taken_up(tmp_path):
     log = tmp_path / "log"
     process = start(tmp_path, log, 0.2)
     until = time.monotonic() + 60
     while len(lines(log)) < 4 and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     begun = lines(log)
     assert begun and not (tmp_path / "out").exists()
     read = counted(tmp_path / "out")
     assert read == list(range(begun[-1], 12))  # the one that was being read, and those after it
 
 
+@forks
 def test_of_several_processes_one_writes(tmp_path):
     log = tmp_path / "log"
     processes = [start(tmp_path, log, 0.05) for _ in range(3)]
-    assert [p.wait() for p in processes] == [0, 0, 0]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(lines(log)) == list(range(12))
     assert counted(tmp_path / "out") == []
 
@@ -330,7 +347,7 @@ def test_a_folder_of_another_key_is_not_read(cache):
     meta = json.loads((stored.folder / "meta.json").read_text())
     meta["digest"] = "0" * 64
     (stored.folder / "meta.json").write_text(json.dumps(meta))
-    assert store.read_folder(stored.folder, {"a": 1}) is None
+    assert store.read_folder(stored.folder, meta["key"]) is None
     again = store.cached("toy", {"a": 1}, lambda w: w.add(recording(2)))
     assert equal(store.from_stored(again)[0], recording(2))
 
@@ -371,8 +388,6 @@ def test_what_is_being_written_is_not_cleared(cache):
 
 
 def test_packed_recordings_travel_to_other_processes_as_a_folder(tmp_path):
-    import multiprocessing
-
     packed = pack(range(5), recording, tmp_path / "out", labels=range(5))
     data = multiprocessing.reduction.ForkingPickler.dumps(packed)
     assert len(data) < 1000

@@ -1,10 +1,14 @@
-"""Columns for a decoder to fill."""
+"""Columns: for a decoder to fill, or made of the columns of a file."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
+from typing import Any
 
-from snnkit.datasets.files.base import Columns
+import numpy as np
+from numpy.typing import NDArray
+
+from snnkit.datasets.files.base import LARGEST, Columns, Damaged, Size
 
 
 def room(n: int) -> Columns:
@@ -15,3 +19,44 @@ def room(n: int) -> Columns:
 def part(columns: Columns, start: int, stop: int) -> Columns:
     """Events start to stop, no copy."""
     return Columns(columns.t[start:stop], columns.x[start:stop], columns.y[start:stop], columns.p[start:stop])
+
+
+def sound(
+    t: NDArray[Any],
+    x: NDArray[Any],
+    y: NDArray[Any],
+    p: NDArray[Any],
+    *,
+    size: Size | None,
+    first: int = 0,
+    seconds: bool = False,
+) -> Iterator[Columns]:
+    """Columns of any numbers as events, up to the first that is none.
+
+    Args:
+        t: microseconds, or seconds if `seconds`.
+        x, y: whole numbers in the sensor.
+        p: 0 or 1; -1 is taken as 0.
+        size: of the sensor.
+        first: number of the first event, for messages.
+
+    Raises:
+        Damaged: one of them is no event. The events before it have been given.
+    """
+    width, height = size[:2] if size else (LARGEST + 1, LARGEST + 1)
+    # double precision: half precision, which some files have, would overflow
+    times = np.rint(t.astype(np.float64) * 1e6) if seconds else t
+    good = np.abs(times) < 2.0**63 if times.dtype.kind == "f" else times <= np.iinfo(np.int64).max
+    good &= _whole(x, width) & _whole(y, height) & ((p == 0) | (p == 1) | (p == -1))
+    n = len(good) if good.all() else int(good.argmin())
+    if n:
+        columns = room(n)
+        columns.t[:], columns.x[:], columns.y[:], columns.p[:] = times[:n], x[:n], y[:n], p[:n] > 0
+        yield columns
+    if n < len(good):
+        raise Damaged(None, f"event {first + n}: t={t[n]}, x={x[n]}, y={y[n]}, p={p[n]}")
+
+
+def _whole(values: NDArray[Any], limit: int) -> NDArray[np.bool_]:
+    good = (values >= 0) & (values < limit)
+    return good & (np.floor(values) == values) if values.dtype.kind == "f" else good

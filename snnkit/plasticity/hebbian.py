@@ -79,7 +79,7 @@ class _Shielded(torch.autograd.Function):
         return x @ weight.t()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None, Tensor]:
         outside, weight = ctx.saved_tensors
         dx = grad @ weight if ctx.needs_input_grad[0] else None
         return dx, None, grad.flatten(0, -2).t() @ outside.flatten(0, -2)

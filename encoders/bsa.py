@@ -80,7 +80,7 @@ class _Filtered:
             raise UserError(
                 f"the signal has {len(signal)} samples, fewer than the filter's {len(self.taps)} taps"
             )
-        return np.ascontiguousarray(signal.reshape(len(signal), -1).T), signal.shape
+        return np.ascontiguousarray(signal.reshape(len(signal), -1).T, dtype=np.float64), signal.shape
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -134,7 +134,7 @@ def scan(
     """The `BSA` whose threshold gives the best signal-to-noise ratio on `s`, away from both ends."""
     from snnkit.encoders.signals import snr
 
-    signal = torch.from_numpy(finite_signal(s, 0.0, 1.0))
+    signal = torch.from_numpy(finite_signal(s, 0.0, 1.0).copy())
     cut = len(np.asarray(filter))
     if len(signal) <= 2 * cut:
         raise UserError(f"expected more than {2 * cut} samples for a filter of {cut} taps, got {len(signal)}")

@@ -83,11 +83,17 @@ class _Levels:
         signal = self._level(known_samples(s, self.limits))
         theta = per_channel("threshold", self.threshold, signal.shape[2:])
         flat = signal.reshape(*signal.shape[:2], -1)
-        _check_counts(flat, theta)
         base = np.full(flat.shape[1:], np.nan)
         if start is not None:
             base = start_values(self._level(start), signal.shape[1:]).numpy().reshape(base.shape).copy()
         return flat, theta, base
+
+    def _events(
+        self, columns: tuple[NDArray, NDArray, NDArray], shape: tuple[int, ...], dt: float
+    ) -> EventTensor:
+        if columns[0][0] < 0:
+            raise _too_fine(self.threshold)
+        return sorted_events(*columns, shape=shape, dt=dt)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -118,15 +124,15 @@ class SendOnDelta(_Levels):
         """
         from snnkit.kernels.encode_signals import send_on_delta
 
-        prepared = self._prepared(s, start)
-        return sorted_events(*send_on_delta(*prepared), shape=np.shape(s), dt=dt)
+        return self._events(send_on_delta(*self._prepared(s, start)), np.shape(s), dt)
 
     def crossings(self, s: Any, *, dt: float, start: ArrayLike | None = None) -> SpikeTimes:
         """The same events at the times of the crossings, on the straight lines between the samples n · dt."""
         from snnkit.kernels.encode_signals import crossings
 
-        shape = np.shape(s)
-        return SpikeTimes.from_places(*crossings(*self._prepared(s, start), check_dt(dt)), shape=shape[1:])
+        signal, theta, base = self._prepared(s, start)
+        _check_counts(signal, theta)
+        return SpikeTimes.from_places(*crossings(signal, theta, base, check_dt(dt)), shape=np.shape(s)[1:])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,8 +149,7 @@ class StepForward(_Levels):
         """A signal [T, B, *N] sampled every `dt` seconds to events of +1 and -1; `start` as for `SendOnDelta`."""
         from snnkit.kernels.encode_signals import step_forward
 
-        prepared = self._prepared(s, start)
-        return sorted_events(*step_forward(*prepared), shape=np.shape(s), dt=dt)
+        return self._events(step_forward(*self._prepared(s, start)), np.shape(s), dt)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -265,11 +270,12 @@ class TemporalContrast:
 
     def thresholds(self, s: Any) -> NDArray[np.float64]:
         """θ of every sample and channel, (B, *N)."""
-        signal = known_samples(s, self.limits)
+        signal = known_samples(s, self.limits).astype(np.float64)
         if self.threshold is not None:
             theta = per_channel("threshold", self.threshold, signal.shape[2:])
             return np.broadcast_to(theta.reshape(signal.shape[2:]), signal.shape[1:])
-        d = np.diff(signal, axis=0)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            d = np.diff(signal, axis=0)
         known = np.isfinite(d)
         count = np.maximum(known.sum(0), 1)
         mean = np.where(known, d, 0).sum(0) / count
@@ -287,7 +293,7 @@ class TemporalContrast:
         """A signal [T, B, *N] sampled every `dt` seconds to events of +1 and -1."""
         from snnkit.kernels.encode_signals import changes
 
-        signal = known_samples(s, self.limits)
+        signal = known_samples(s, self.limits).astype(np.float64)
         theta = np.ascontiguousarray(self.thresholds(signal)).reshape(signal.shape[1], -1)
         columns = changes(signal.reshape(*signal.shape[:2], -1), theta)
         return sorted_events(*columns, shape=signal.shape, dt=dt)
@@ -327,8 +333,9 @@ def signed(events: EventTensor) -> EventTensor:
 
 def steepest(s: Any) -> NDArray[np.float64]:
     """max |s[n] - s[n-1]| of every channel over time and batch, (*N): the least θ that `StepForward` follows without overload."""
-    d = np.abs(np.diff(signal_values(s), axis=0))
-    return np.nanmax(d, axis=(0, 1), initial=0.0)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        d = np.abs(np.diff(signal_values(s).astype(np.float64), axis=0))
+    return np.where(np.isfinite(d), d, 0.0).max(axis=(0, 1), initial=0.0)
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
@@ -339,21 +346,25 @@ def _check_limits(limits: tuple[float, float]) -> None:
         raise UserError(f"limits are (low, high) with low < high, in the unit of the signal, got {limits!r}")
 
 
-def known_samples(s: Any, limits: tuple[float, float]) -> NDArray[np.float64]:
-    """The signal [T, B, *N] with NaN for all that is not finite or lies on or beyond the limits."""
+def known_samples(s: Any, limits: tuple[float, float]) -> NDArray[np.floating]:
+    """The signal [T, B, *N] with NaN for what lies on or beyond the limits."""
     signal = signal_values(s)
-    known = np.isfinite(signal) & (signal > limits[0]) & (signal < limits[1])
-    return signal if known.all() else np.where(known, signal, np.nan)
+    if tuple(limits) == EVERYTHING:
+        return signal
+    return np.where((signal > limits[0]) & (signal < limits[1]), signal, np.nan)
 
 
 def _check_counts(s: NDArray, theta: NDArray) -> None:
-    """Levels beyond 2^24 would not be exact in float32, and a hostile sample would make billions of events."""
-    span = np.nanmax(s, initial=-np.inf) - np.nanmin(s, initial=np.inf)
-    if span / theta.min() > LARGEST_COUNT:
-        raise UserError(
-            f"the signal spans {span:g}, more than 2^24 thresholds of {theta.min():g}; "
-            "raise threshold, or give the sensor's limits"
-        )
+    """A hostile sample would make billions of crossings."""
+    finite = np.where(np.isfinite(s), s, np.nan)
+    if (np.nanmax(finite, initial=-np.inf) - np.nanmin(finite, initial=np.inf)) / theta.min() > LARGEST_COUNT:
+        raise _too_fine(theta.min())
+
+
+def _too_fine(threshold: ArrayLike) -> UserError:
+    return UserError(
+        f"the signal goes further than 2^24 thresholds of {np.asarray(threshold)}; raise threshold, or give the sensor's limits"
+    )
 
 
 def _thresholds(threshold: ArrayLike, channels: tuple[int, ...]) -> Tensor:

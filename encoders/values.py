@@ -97,8 +97,8 @@ def positive(name: str, value: Any, what: str) -> float:
 # -- signals ----------------------------------------------------------------------------------------------------------
 
 
-def signal_values(s: Any) -> NDArray[np.float64]:
-    """A signal [T, B, *N] as float64 in one piece; samples may be NaN (missing)."""
+def signal_values(s: Any) -> NDArray[np.floating]:
+    """A signal [T, B, *N] in one piece, float32 if it came so, else float64; samples may be NaN (missing)."""
     signal = to_numpy(s)
     if signal.dtype.kind not in "buif":
         raise UserError(f"a signal holds numbers, got an array of dtype {signal.dtype}")
@@ -107,10 +107,10 @@ def signal_values(s: Any) -> NDArray[np.float64]:
             f"expected a signal of shape (T, B, *N), time first, got {signal.shape}; for one recording (T, C) pass "
             "s[:, None], for batches (B, T, C) pass np.moveaxis(s, 1, 0)"
         )
-    return np.ascontiguousarray(signal, dtype=np.float64)
+    return np.ascontiguousarray(signal, dtype=np.float32 if signal.dtype == np.float32 else np.float64)
 
 
-def finite_signal(s: Any, low: float = -math.inf, high: float = math.inf) -> NDArray[np.float64]:
+def finite_signal(s: Any, low: float = -math.inf, high: float = math.inf) -> NDArray[np.floating]:
     """A signal [T, B, *N] of finite numbers in [low, high]."""
     signal = signal_values(s)
     if not (signal.min() >= low and signal.max() <= high and np.isfinite(signal).all()):

@@ -1,5 +1,9 @@
 """Codes of signals against their closed forms, and against figures measured on a sum of two tones."""
 
+import os
+import tarfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -475,3 +479,45 @@ def test_noise_and_ratio():
 def test_bad_input_is_refused(call, words):
     with pytest.raises(UserError, match=words):
         call()
+
+
+def test_float32_signals_need_no_copy_and_give_the_same_events():
+    s = np.random.default_rng(2).normal(size=(300, 2, 5)).cumsum(0).astype(np.float32)
+    for code in (
+        SendOnDelta(threshold=0.3),
+        StepForward(threshold=0.3),
+        DeltaModulator(up=0.3),
+        MovingWindow(threshold=0.3, window=4),
+        TemporalContrast(),
+        Messages(threshold=0.3),
+    ):
+        assert code.encode(torch.from_numpy(s), dt=DT).equal(code.encode(s.astype(np.float64), dt=DT)), code
+    unit = Scale.fit(s).apply(s).astype(np.float32)
+    for code in (
+        SigmaDelta(),
+        SignedSigmaDelta(tau=5e-3),
+        BSA(filter=bsa.lowpass(taps=10, cutoff=50.0, dt=DT)),
+    ):
+        assert code.encode(unit, dt=DT).equal(code.encode(unit.astype(np.float64), dt=DT)), code
+
+
+def test_a_watch_comes_back_within_its_threshold():
+    """Accelerometer and gyroscope of a smartwatch; skipped without the data."""
+    root = os.environ.get("SNNKIT_DATA")
+    path = Path(root or "") / "har_geotec_sp_sw" / "sp-sw-har-DATA.tar.gz"
+    if not root or not path.is_file():
+        pytest.skip("no recordings: SNNKIT_DATA/har_geotec_sp_sw")
+    with tarfile.open(path) as archive:
+        text = archive.extractfile("DATA/s01/s01_01_sw.csv").read().decode()
+    table = np.array([row.split(",")[:6] for row in text.splitlines()[1:]], dtype=float)
+    s, theta = table[:, None], np.array([0.5, 0.5, 0.5, 0.2, 0.2, 0.2])  # m/s², rad/s
+    assert len(s) > 1000 and np.isfinite(s).all()
+    code = SendOnDelta(threshold=theta)
+    events = code.encode(s, dt=0.01)
+    found = code.decode(events, start=s[0]).numpy()
+    assert (np.abs(found - s) < theta * (1 + 1e-9)).all()
+    assert 0.001 < events.density < 0.8
+    assert delta.polarities(events).shape == (len(s), 1, 2, 6)
+    for n in range(6):
+        one = snr(s[:, :, n], found[:, :, n])
+        assert one > 10 * np.log10(s[:, :, n].var() / theta[n] ** 2)  # errors are below θ

@@ -8,6 +8,8 @@ import numpy as np
 
 from snnkit.kernels.encode import jit, room
 
+FARTHEST = 2.0**24  # thresholds: float32 counts exactly as far
+
 
 @jit
 def _columns(T, B):
@@ -15,28 +17,63 @@ def _columns(T, B):
 
 
 @jit
-def send_on_delta(s, threshold, start):
-    """k = trunc((s - base)/θ) events, base += k θ. start: B N, NaN for the first finite sample; threshold: N."""
+def _bound(first, level, threshold, way):
+    """A level a little nearer than first + (level + way) θ: on this side of it no event is due, whatever rounding says."""
+    at = first + (level + way) * threshold
+    return at - way * 1e-15 * (abs(first) + (abs(level) + 1.0) * threshold)
+
+
+@jit
+def _levels(s, threshold, start, single):
+    """Events of a base that moves in whole thresholds: as many as fit, or at most one per sample. See its two callers."""
     T, B, N = s.shape
     rowptr, indices, values = _columns(T, B)
     first, level = start.copy(), np.zeros((B, N))
+    down, up = np.empty((B, N)), np.empty((B, N))
+    for b in range(B):
+        for n in range(N):
+            down[b, n] = _bound(first[b, n], 0.0, threshold[n], -1.0)  # NaN where there is no start yet
+            up[b, n] = _bound(first[b, n], 0.0, threshold[n], 1.0)
     k = 0
     for t in range(T):
         for b in range(B):
             indices, values = room(indices, k, N), room(values, k, N)
             for n in range(N):
-                x = s[t, b, n]
-                if not np.isfinite(x):
+                x = np.float64(s[t, b, n])
+                if down[b, n] < x < up[b, n] or not np.isfinite(x):
                     continue
                 if np.isnan(first[b, n]):
                     first[b, n] = x
-                moved = np.trunc((x - first[b, n]) / threshold[n] - level[b, n])
+                away = (x - first[b, n]) / threshold[n] - level[b, n]
+                moved = np.trunc(away)
+                if single:
+                    moved = np.sign(away) if abs(away) > 1 else 0.0
                 if moved != 0:
                     level[b, n] += moved
+                    if not abs(level[b, n]) <= FARTHEST:
+                        rowptr[0] = -1
+                        return rowptr, indices[:0], values[:0]
                     indices[k], values[k] = n, np.float32(moved)
                     k += 1
+                down[b, n] = _bound(first[b, n], level[b, n], threshold[n], -1.0)
+                up[b, n] = _bound(first[b, n], level[b, n], threshold[n], 1.0)
             rowptr[t * B + b + 1] = k
     return rowptr, indices[:k].copy(), values[:k].copy()
+
+
+@jit
+def send_on_delta(s, threshold, start):
+    """k = trunc((s - base)/θ) events, base += k θ. start: B N, NaN for the first finite sample; threshold: N.
+
+    rowptr[0] is -1 if a level lies more than `FARTHEST` thresholds away; then there are no events.
+    """
+    return _levels(s, threshold, start, False)
+
+
+@jit
+def step_forward(s, threshold, start):
+    """s > base + θ: +1; s < base - θ: -1; one step per sample. Arguments as for `send_on_delta`."""
+    return _levels(s, threshold, start, True)
 
 
 @jit
@@ -53,7 +90,7 @@ def crossings(s, threshold, start, dt):
     for t in range(T):
         for b in range(B):
             for n in range(N):
-                x = s[t, b, n]
+                x = np.float64(s[t, b, n])
                 if not np.isfinite(x):
                     continue
                 if np.isnan(first[b, n]):
@@ -71,31 +108,6 @@ def crossings(s, threshold, start, dt):
                 level[b, n] += moved
                 before[b, n], since[b, n] = x, t
     return when[:k].copy(), place[:k].copy(), sign[:k].copy()
-
-
-@jit
-def step_forward(s, threshold, start):
-    """s > base + θ: +1; s < base - θ: -1; one step per sample. Arguments as for `send_on_delta`."""
-    T, B, N = s.shape
-    rowptr, indices, values = _columns(T, B)
-    first, level = start.copy(), np.zeros((B, N))
-    k = 0
-    for t in range(T):
-        for b in range(B):
-            indices, values = room(indices, k, N), room(values, k, N)
-            for n in range(N):
-                x = s[t, b, n]
-                if not np.isfinite(x):
-                    continue
-                if np.isnan(first[b, n]):
-                    first[b, n] = x
-                away = (x - first[b, n]) / threshold[n] - level[b, n]
-                if abs(away) > 1:
-                    level[b, n] += np.sign(away)
-                    indices[k], values[k] = n, np.float32(np.sign(away))
-                    k += 1
-            rowptr[t * B + b + 1] = k
-    return rowptr, indices[:k].copy(), values[:k].copy()
 
 
 @jit

@@ -89,7 +89,8 @@ def _build(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Liquid:
         )
     liquid = Liquid(
         neuron_from(_unplain(header["neuron"], tensors)),
-        *groups,
+        groups[0],
+        groups[1],
         _remade(header["modulators"], tensors, Modulators),
         dt=header["dt"],
         dense=header["dense"],
@@ -146,7 +147,7 @@ def _remade(entry: Mapping[str, Any] | None, tensors: Mapping[str, Tensor], kind
     owner = registry.made(entry["name"], _unplain(entry["options"], tensors))
     if not isinstance(owner, kind):
         raise UserError(f"the file uses {entry['name']!r} as {kind.__name__}, but it is not one")
-    return owner.frozen() if entry["frozen"] else owner  # type: ignore[union-attr]
+    return owner.frozen() if isinstance(owner, Rule) and entry["frozen"] else owner
 
 
 def _plain(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:

@@ -24,7 +24,7 @@ def neuron_options(neuron: Neuron) -> dict[str, Any]:
     name = type(neuron).__name__
     if getattr(neurons, name, None) is not type(neuron):
         raise UserError(f"{name} is not a neuron of snnkit.neurons, so a file cannot name it")
-    options = {}
+    options: dict[str, Any] = {}
     for option in _parameters(type(neuron)):
         value = neuron._learn if option == "learn" else getattr(neuron, option, None)
         if isinstance(value, Neuron):
@@ -65,7 +65,7 @@ def _surrogate(value: Mapping[str, Any]) -> Surrogate:
     return known[value["surrogate"]](**value["hyper"])
 
 
-def _fields(value: Surrogate) -> dict[str, float]:
+def _fields(value: Surrogate) -> dict[str, Any]:
     return {k: v for k, v in vars(value).items() if isinstance(v, bool | int | float | str)}
 
 

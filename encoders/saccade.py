@@ -28,6 +28,7 @@ from snnkit.encoders.camera_state import begin, run
 from snnkit.errors import UserError
 from snnkit.recordings import Events, Packed
 
+LIGHT = Camera()
 NMNIST_DVS = DVS(threshold_on=0.35, threshold_off=0.35)
 
 
@@ -35,7 +36,7 @@ def record_saccades(
     images: ArrayLike,
     *,
     dvs: DVS = NMNIST_DVS,
-    camera: Camera = Camera(),
+    camera: Camera = LIGHT,
     path: Saccades | None = None,
     pad: int | None = None,
     flow: float | None = None,
@@ -87,7 +88,9 @@ def flow_times(
 ) -> NDArray[np.float64]:
     """Times between which the image moves at most `flow` pixels: dt = flow / speed, within limits, in seconds."""
     if not (flow > 0 and 0 < shortest <= longest):
-        raise UserError(f"expected flow > 0 in pixels and 0 < shortest <= longest, got {flow}, {shortest}, {longest}")
+        raise UserError(
+            f"expected flow > 0 in pixels and 0 < shortest <= longest, got {flow}, {shortest}, {longest}"
+        )
     fine = np.linspace(0.0, path.duration, max(2, round(path.duration / shortest)) + 1)
     moved = np.abs(np.diff(path.positions(fine), axis=0)).max(axis=1)
     times, way, since = [0.0], 0.0, 0.0
@@ -117,7 +120,7 @@ class SaccadeCamera:
     Events(0 events, 34x34 pixels)
     """
 
-    camera: Camera = Camera()
+    camera: Camera = LIGHT
     dvs: DVS | None = None
     path: Saccades | None = None
     pad: int | None = None

@@ -86,7 +86,9 @@ def watch(
             if seen[0] is None and frame.size == count:
                 seen[0] = frame.shape
             if frame.shape != seen[0]:
-                raise UserError(f"expected all frames of one size, got {frame.shape} after {seen[0] or count}")
+                raise UserError(
+                    f"expected all frames of one size, got {frame.shape} after {seen[0] or count}"
+                )
             if not t > last:
                 raise UserError(f"expected times that increase, in seconds; got {t:g} s after {last:g} s")
             last = t
@@ -139,15 +141,21 @@ def adaptive(
         t, frame = following, after
 
 
-def _pairs(frames: Any, times: Any, rate: float | None, first: float) -> Iterable[tuple[float, NDArray[np.float64]]]:
+def _pairs(
+    frames: Any, times: Any, rate: float | None, first: float
+) -> Iterable[tuple[float, NDArray[np.float64]]]:
     """Frames with times, as grey levels 0..255."""
     if not hasattr(frames, "shape") and not isinstance(frames, list | tuple):
         return ((float(t), levels(frame)) for t, frame in frames)
     video = to_numpy(frames)
     if video.ndim != 3 or 0 in video.shape[1:]:
-        raise UserError(f"expected frames of shape (T, H, W), got {video.shape}; colour becomes grey by a mean")
+        raise UserError(
+            f"expected frames of shape (T, H, W), got {video.shape}; colour becomes grey by a mean"
+        )
     if (times is None) == (rate is None):
-        raise UserError("give the frames' times in seconds, or rate=30 for 30 frames per second; one of the two")
+        raise UserError(
+            "give the frames' times in seconds, or rate=30 for 30 frames per second; one of the two"
+        )
     if rate is not None:
         if not (rate > 0 and np.isfinite(rate)):
             raise UserError(f"rate is frames per second, got {rate}")
@@ -155,7 +163,9 @@ def _pairs(frames: Any, times: Any, rate: float | None, first: float) -> Iterabl
     else:
         clock = np.asarray(times, dtype=np.float64)
         if clock.shape != (len(video),) or not np.isfinite(clock).all():
-            raise UserError(f"expected one time in seconds per frame, {len(video)} of them, got {clock.shape}")
+            raise UserError(
+                f"expected one time in seconds per frame, {len(video)} of them, got {clock.shape}"
+            )
     return ((float(t), levels(frame)) for t, frame in zip(clock, video, strict=True))
 
 

@@ -44,8 +44,6 @@ def locate(name: str, root: str | PathLike[str] | None = None, split: str | None
     entry = info(name)
     if entry.built_in:
         return "built in"
-    if name == "nmnist":
-        return str(importlib.import_module(entry.module).locate(root, split or "train").path)
     return str(_found(name, entry, split, root)[0])
 
 
@@ -111,8 +109,6 @@ def load(
     module = importlib.import_module(entry.module)
     if entry.built_in:
         ds = module.load(split, **options)
-    elif name == "nmnist":
-        ds = module.load(split, root=root, verify=verify, progress=progress, **options)
     else:
         paths = find(name, entry, split, root)
         ds = module.load(Request(name, split, entry, paths, verify, progress), **options)

@@ -164,7 +164,7 @@ def test_the_zip_as_downloaded(tmp_path):
                 archive.writestr(name, encode(rows))
     check(datasets.load("nmnist", root=tmp_path))
     check(datasets.load("nmnist", root=tmp_path / "Train.zip"))
-    with pytest.raises(datasets.DataNotFound, match="no recordings of nmnist's test part"):
+    with pytest.raises(datasets.DataNotFound, match=r"nmnist is not here.*none of its test files"):
         datasets.load("nmnist", split="test", root=tmp_path / "Train.zip")
 
 
@@ -198,9 +198,9 @@ def test_archives_that_lie(tmp_path):
     cases = [
         (lambda: tar_of(path, {"1.bs2": encode(ROWS)}), "names recording 2.bs2, which is missing"),
         (lambda: tar_of(path, {}, labels="1 x\n"), "line 2: expected 'number class'"),
-        (lambda: tar_of(path, {}, name="other.txt"), "labels in a member train1K.txt"),
-        (lambda: path.write_bytes(b"\x1f\x8b" + os.urandom(99)), "not a readable tar.gz archive"),
-        (lambda: path.write_bytes(path.read_bytes()[:60]), "not a readable tar.gz archive"),
+        (lambda: tar_of(path, {}, name="other.txt"), "expected a member train1K.txt"),
+        (lambda: path.write_bytes(b"\x1f\x8b" + os.urandom(99)), "not a readable tar archive"),
+        (lambda: path.write_bytes(path.read_bytes()[:60]), "not a readable tar archive"),
     ]
     for make, words in cases:
         make()
@@ -233,7 +233,7 @@ def test_absent_data_says_where_to_get_it(tmp_path, monkeypatch):
     monkeypatch.delenv("SNNKIT_DATA", raising=False)
     for root in (None, tmp_path, tmp_path / "none"):
         with pytest.raises(
-            datasets.DataNotFound, match=r"garrickorchard.com.*Train/0.*SNNKIT_DATA"
+            datasets.DataNotFound, match=r"garrickorchard.com.*Train or Train.zip.*SNNKIT_DATA"
         ) as caught:
             datasets.load("nmnist", root=root)
         assert "\n" not in str(caught.value)

@@ -39,7 +39,8 @@ class Entry:
         built_in: whether it needs no files.
         licence, citation, source: under which terms, by whom, from where.
         size: bytes to download; None where the source does not tell.
-        layouts: for each split, or "" for all, alternatives: names (with * and ?) that must all be in the folder.
+        layouts: for each split, or "" for all, alternatives: names (with * and ?) that must all be in the folder; "a//b" is
+            a folder a with b in it, for a may have a common name.
         folders: folders below the root that are searched too.
         checksums: of published files by name, "sha256:..." or "md5:...".
         tonic: class in tonic.datasets that can download it.
@@ -145,7 +146,7 @@ def find(name: str, entry: Entry, split: str, root: str | PathLike[str] | None) 
     """
     base = Path(root or os.environ.get("SNNKIT_DATA") or cache_folder() / "data").expanduser()
     if base.is_file():
-        if any(len(names) == 1 and base.match(names[0]) for names in entry.alternatives(split)):
+        if any(len(names) == 1 and base.match(_plain(names[0])) for names in entry.alternatives(split)):
             return (base,)
         base = base.parent
     for folder in [base, *(base / f for f in entry.folders)]:
@@ -157,14 +158,18 @@ def find(name: str, entry: Entry, split: str, root: str | PathLike[str] | None) 
 
 
 def _first(folder: Path, pattern: str) -> Path | None:
-    if not any(c in pattern for c in "*?["):
-        return folder / pattern if (folder / pattern).exists() else None
-    return next(iter(sorted(folder.glob(pattern))), None)
+    name, _, inside = pattern.partition("//")
+    places = sorted(folder.glob(name)) if any(c in name for c in "*?[") else [folder / name]
+    return next((p for p in places if (any(p.glob(inside)) if inside else p.exists())), None)
+
+
+def _plain(pattern: str) -> str:
+    return pattern.partition("//")[0]
 
 
 def _missing(name: str, entry: Entry, split: str, base: Path) -> str:
     state = f"has none of its {split} files" if base.is_dir() else "does not exist"
-    forms = " or ".join(" + ".join(names) for names in entry.alternatives(split)[:3])
+    forms = " or ".join(" + ".join(map(_plain, names)) for names in entry.alternatives(split)[:3])
     here = f" (also searched: {', '.join(entry.folders)} below it)" if entry.folders and base.is_dir() else ""
     size = f" ({entry.size / 1e6:.0f} MB)" if entry.size else ""
     with_tonic = ""

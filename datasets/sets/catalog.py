@@ -44,8 +44,8 @@ EVENTS = {
         citation="Orchard et al., Front. Neurosci. 9:437 (2015), doi:10.3389/fnins.2015.00437",
         source="https://www.garrickorchard.com/datasets/n-mnist",
         layouts={
-            "train": (("Train",), ("train",), ("Train.zip",), ("train.zip",), ("NMNISTsmall.tar.gz",)),
-            "test": (("Test",), ("test",), ("Test.zip",), ("test.zip",), ("NMNISTsmall.tar.gz",)),
+            "train": (("Train//0",), ("Train.zip",), ("NMNISTsmall.tar.gz",), ("train//0",), ("train.zip",)),
+            "test": (("Test//0",), ("Test.zip",), ("NMNISTsmall.tar.gz",), ("test//0",), ("test.zip",)),
         },
         folders=("nmnist", "NMNIST", "N-MNIST", "nmnist_small"),
         checksums={
@@ -66,7 +66,7 @@ EVENTS = {
         licence="CC BY 4.0 (as Mendeley Data states)",
         citation="Orchard et al., Front. Neurosci. 9:437 (2015), doi:10.3389/fnins.2015.00437",
         source="https://www.garrickorchard.com/datasets/n-caltech101",
-        layouts={"": (("Caltech101",), ("Caltech101.zip",))},
+        layouts={"": (("Caltech101//*/image_0001.bin",), ("Caltech101.zip",))},
         folders=("ncaltech101", "NCALTECH101", "N-Caltech101", "N-Caltech101-archive"),
         checksums={"N-Caltech101-archive.zip": "md5:66201824eabb0239c7ab992480b50ba3"},
         tonic="NCALTECH101",
@@ -82,7 +82,7 @@ EVENTS = {
         licence="CC BY 4.0 (as figshare states)",
         citation="Li et al., Front. Neurosci. 11:309 (2017), doi:10.3389/fnins.2017.00309",
         source="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
-        layouts={"": (CIFAR, tuple(f"{name}.zip" for name in CIFAR))},
+        layouts={"": (tuple(f"{name}//*.aedat*" for name in CIFAR), tuple(f"{name}.zip" for name in CIFAR))},
         folders=("cifar10dvs", "CIFAR10DVS", "CIFAR10-DVS"),
         checksums={},
         tonic="CIFAR10DVS",
@@ -99,7 +99,7 @@ EVENTS = {
         citation="Amir et al., A Low Power, Fully Event-Based Gesture Recognition System, CVPR (2017)",
         source="https://research.ibm.com/interactive/dvsgesture/",
         layouts={
-            "": (("DvsGesture",), ("DvsGesture.tar.gz",)),
+            "": (("DvsGesture//trials_to_train.txt",), ("DvsGesture.tar.gz",)),
             "train": (("ibmGestureTrain",), ("ibmGestureTrain.tar.gz",)),
             "test": (("ibmGestureTest",), ("ibmGestureTest.tar.gz",)),
         },
@@ -177,7 +177,7 @@ EVENTS = {
         licence="not stated",
         citation="Bi et al., Graph-based Object Classification for Neuromorphic Vision Sensing, ICCV (2019)",
         source="https://github.com/PIX2NVS/NVS2Graph",
-        layouts={"": (LETTERS, tuple(f"{letter}.zip" for letter in LETTERS))},
+        layouts={"": (tuple(f"{k}//*.mat" for k in LETTERS), tuple(f"{k}.zip" for k in LETTERS))},
         folders=("asl-dvs", "ASLDVS", "ASL-DVS", "ICCV2019_DVS_dataset"),
         checksums={"ASLDVS.zip": "md5:33f8b87bf45edc0bfed0de41822279b9"},
         tonic="ASLDVS",
@@ -297,7 +297,7 @@ OTHERS = {
         layouts={
             "": (
                 ("fsdd_recordings.tar.gz",),
-                ("recordings",),
+                ("recordings//*_*_*.wav",),
                 ("free-spoken-digit-dataset-*.zip",),
                 ("free-spoken-digit-dataset-*.tar.gz",),
             )
@@ -349,7 +349,7 @@ OTHERS = {
         citation="Matey-Sanz, Casteleyn, Granell, Data in Brief 51:109809 (2023), doi:10.1016/j.dib.2023.109809",
         source="https://github.com/GeoTecINIT/sp-sw-har-dataset",
         size=27_196_121,
-        layouts={"": (("sp-sw-har-DATA.tar.gz",), ("DATA",), ("sp-sw-har-dataset-*.zip",))},
+        layouts={"": (("sp-sw-har-DATA.tar.gz",), ("DATA//s01",), ("sp-sw-har-dataset-*.zip",))},
         folders=("har", "har_geotec_sp_sw", "sp-sw-har-dataset"),
         checksums={
             "sp-sw-har-DATA.tar.gz": "sha256:e3bc5c0c41169f6630232d6c095f76bd2e233cd83b43d56cc043cbb5a0ae80ad"

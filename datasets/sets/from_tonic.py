@@ -24,12 +24,7 @@ def fetch(name: str, entry: Entry, split: str, root: str | PathLike[str] | None)
     """
     base = Path(root or os.environ.get("SNNKIT_DATA") or cache_folder() / "data").expanduser()
     try:
-        if name != "nmnist":
-            find(name, entry, split, base)
-            return base
-        from snnkit.datasets import nmnist
-
-        nmnist.locate(base, split)
+        find(name, entry, split, base)
         return base
     except DataNotFound as missing:
         if not entry.tonic:

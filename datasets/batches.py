@@ -187,6 +187,12 @@ def batches(
     >>> from snnkit import datasets
     >>> train = datasets.batches(datasets.load("digits"), dt=10e-3, steps=30, shuffle=True)  # doctest: +SKIP
     """
+    if not isinstance(dataset, EventDataset):
+        what = f"{getattr(dataset, 'name', type(dataset).__name__)} has {getattr(dataset, 'kind', 'other things')}"
+        raise UserError(
+            f"expected a dataset of recordings, but {what}: make events of them with .encode(encoder), "
+            "or give them to torch's DataLoader as they are"
+        )
     if not len(dataset):
         raise UserError(f"{dataset.name} has no samples to make batches of")
     if batch_size < 1 or prefetch < 0:

@@ -203,6 +203,15 @@ def test_pictures_become_events_with_an_encoder(small):
     assert np.array_equal(encoded[0][0].x, events.x) and len(events) > 10
 
 
+def test_pictures_go_into_torchs_loader_and_not_into_batches(small):
+    import torch
+
+    pictures, labels = next(iter(torch.utils.data.DataLoader(load(small), batch_size=2)))
+    assert pictures.shape == (2, 1, 28, 28) and pictures.dtype == torch.float32 and labels.tolist() == [7, 0]
+    with pytest.raises(UserError, match=r"mnist train has arrays: make events of them with .encode"):
+        datasets.batches(load(small), dt=1e-3)
+
+
 # -- transforms ----------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,7 @@ def bernoulli(p, seed, keys, steps):
     """Coins in every step. p: B N probabilities. Returns step and place b·N + n of every spike."""
     B, N = p.shape
     when, place = np.empty(1024, np.int32), np.empty(1024, np.int64)
+    hit = np.empty(steps, np.uint8)
     k = 0
     for b in range(B):
         sample = _sample(seed, keys[b])
@@ -65,9 +66,12 @@ def bernoulli(p, seed, keys, steps):
             when, place = room(when, k, steps), room(place, k, steps)
             stream, first = _channel(sample, n), k
             if q >= SPARSE:
+                most = np.uint64(np.ceil(q * 2.0**53))  # draw < q, in whole numbers
+                for t in range(steps):  # one loop for what the processor does for many steps at a time
+                    hit[t] = (_mix(stream + _GOLDEN * np.uint64(t + 1)) >> np.uint64(11)) < most
                 for t in range(steps):
                     when[k] = t
-                    k += int(_draw(stream, t) < q)
+                    k += hit[t]
             else:
                 scale, at, j = 1.0 / np.log1p(-q), 0.0, 0
                 while True:  # gaps are geometric: P(gap ≥ g) = (1 - q)^g
@@ -85,20 +89,28 @@ def poisson(rate, refractory, duration, seed, keys):
     """Times of Poisson spikes, gaps refractory + Exp(rate); rate: B N. Returns time and place of every spike."""
     B, N = rate.shape
     when, place = np.empty(1024, np.float64), np.empty(1024, np.int64)
+    gaps = np.empty(64, np.float64)
     k = 0
     for b in range(B):
         sample = _sample(seed, keys[b])
         for n in range(N):
             if rate[b, n] <= 0.0:
                 continue
-            stream, mean, t, j = _channel(sample, n), 1.0 / rate[b, n], 0.0, 0
-            while True:
-                t -= np.log(1.0 - _draw(stream, j)) * mean
-                if not t < duration:
-                    break
-                when, place = room(when, k, 1), room(place, k, 1)
-                when[k], place[k] = t, b * N + n
-                k, j, t = k + 1, j + 1, t + refractory
+            stream, mean, first = _channel(sample, n), 1.0 / rate[b, n], k
+            t, drawn = -refractory, 0
+            while t < duration:
+                few = int(min(max((duration - t) / (mean + refractory), 1.0) + 1.0, float(len(gaps))))
+                for j in range(few):  # one loop for what the processor does for many draws at a time
+                    gaps[j] = refractory - np.log(1.0 - _draw(stream, drawn + j)) * mean
+                drawn += few
+                when, place = room(when, k, few), room(place, k, few)
+                for j in range(few):
+                    t += gaps[j]
+                    if not t < duration:
+                        break
+                    when[k] = t
+                    k += 1
+            place[first:k] = b * N + n
     return when[:k].copy(), place[:k].copy()
 
 
@@ -147,18 +159,23 @@ def arrange(when, place, values, steps, batch, size):
     values: float32, or empty for none. No two spikes share step and place.
     """
     rowptr = np.zeros(steps * batch + 1, np.int64)
-    row = np.empty(len(when), np.int64)
     indices, sorted_values = np.empty(len(when), np.int32), np.empty(len(values), np.float32)
+    b, end = 0, size
     for i in range(len(when)):
-        row[i] = np.int64(when[i]) * batch + place[i] // size
-        rowptr[row[i] + 1] += 1
+        while place[i] >= end:  # places only grow: no division
+            b, end = b + 1, end + size
+        rowptr[np.int64(when[i]) * batch + b + 1] += 1
     for r in range(1, len(rowptr)):
         rowptr[r] += rowptr[r - 1]
     cursor = rowptr[:-1].copy()
+    b, end = 0, size
     for i in range(len(when)):
-        at = cursor[row[i]]
-        cursor[row[i]] = at + 1
-        indices[at] = place[i] % size
+        while place[i] >= end:
+            b, end = b + 1, end + size
+        row = np.int64(when[i]) * batch + b
+        at = cursor[row]
+        cursor[row] = at + 1
+        indices[at] = place[i] - (end - size)
         if len(values):
             sorted_values[at] = values[i]
     return rowptr, indices, sorted_values

@@ -521,3 +521,11 @@ def test_a_watch_comes_back_within_its_threshold():
     for n in range(6):
         one = snr(s[:, :, n], found[:, :, n])
         assert one > 10 * np.log10(s[:, :, n].var() / theta[n] ** 2)  # errors are below θ
+
+
+def test_changes_are_snntorchs_delta():
+    spikegen = pytest.importorskip("snntorch.spikegen")
+    s = torch.randn(60, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    theirs = spikegen.delta(s, threshold=0.5, padding=True, off_spike=True)
+    ours = TemporalContrast(threshold=0.5).encode(s, dt=DT)
+    assert torch.equal(ours.dense(), theirs.float())

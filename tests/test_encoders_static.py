@@ -368,3 +368,19 @@ def test_direct_refuses():
         direct.repeat(torch.tensor([[float("inf")]]), steps=2)
     with pytest.raises(UserError, match="layer over"):
         direct.repeat(torch.rand(2, 3), steps=2, layer=lambda x: x.sum())
+
+
+# -- beside snnTorch --------------------------------------------------------------------------------------------------
+
+
+def test_latencies_are_snntorchs():
+    spikegen = pytest.importorskip("snntorch.spikegen")
+    x = torch.rand(3, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    theirs = spikegen.latency(x, num_steps=50, linear=True, normalize=True, tau=1)
+    assert torch.equal(latency.linear(x, steps=50, dt=1e-3).dense(), theirs.float())
+    theirs = spikegen.latency(x, num_steps=200, tau=20.0, threshold=0.05, clip=True, bypass=True)
+    ours = latency.Charging(tau=20e-3, threshold=0.05).encode(x, steps=200, dt=1e-3)
+    assert torch.equal(ours.dense(), theirs.float())
+    assert 0 < (x <= 0.05).sum() == latency.report(ours).silent.sum()
+    lifted = spikegen.latency(x, num_steps=400, tau=20.0, threshold=0.05, bypass=True)
+    assert (lifted.sum(0) == 1).all()  # unless told to clip, what is below the threshold fires, late

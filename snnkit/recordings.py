@@ -274,7 +274,7 @@ def _framed(
     from snnkit.kernels.events import collate as kernel
 
     shape = (len(edges) - 1, len(starts), math.prod(packed.sensor))
-    out = lease.empty(shape, torch.float32).zero_()
+    out = lease.empty(shape, torch.float32)
     where = (starts, stops, edges, packed.sensor)
     state, event = kernel.frames(*_columns(packed), *where, out.numpy())
     if state == kernel.BACKWARDS:

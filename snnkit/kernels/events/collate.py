@@ -95,22 +95,23 @@ def collate(t, x, y, p, starts, stops, edges, sensor, counts, low, high, rowptr,
 
 @jit
 def frames(t, x, y, p, starts, stops, edges, sensor, out):
-    """Count events into out, zeros of shape (T, B, P·H·W); returns (state, event). Other arguments as for `collate`."""
-    last = len(edges) - 1
+    """Count events into out, (T, B, P·H·W), whatever was in it; returns (state, event). Other arguments as for `collate`.
+
+    Each frame is zeroed just before its events come, while it is in the cache.
+    """
+    T, B = len(edges) - 1, len(starts)
     P, H, W = sensor
-    for b in range(len(starts)):
-        k, before = -1, np.int64(0)
-        for i in range(starts[b], stops[b]):
-            now = t[i]
-            if now < before:
-                return (NEGATIVE, i) if now < 0 else (BACKWARDS, i)
-            before = now
-            while k < last and now >= edges[k + 1]:
-                k += 1
-            if k == last:
-                continue
-            cx, cy, cp = np.int64(x[i]), np.int64(y[i]), np.int64(p[i])
-            if not (0 <= cx < W and 0 <= cy < H and 0 <= cp < P):
-                return OUTSIDE, i
-            out[k, b, (cp * H + cy) * W + cx] += np.float32(1)
+    begins = np.empty(T + 1, dtype=np.int64)
+    for b in range(B):
+        state, event = _cut(t, starts[b], stops[b], edges, begins)
+        if state != DONE:
+            return state, event
+        for k in range(T):
+            frame = out[k, b]
+            frame[:] = 0
+            for i in range(begins[k], begins[k + 1]):
+                cx, cy, cp = np.int64(x[i]), np.int64(y[i]), np.int64(p[i])
+                if not (0 <= cx < W and 0 <= cy < H and 0 <= cp < P):
+                    return OUTSIDE, i
+                frame[(cp * H + cy) * W + cx] += np.float32(1)
     return DONE, 0

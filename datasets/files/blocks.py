@@ -6,6 +6,7 @@ mapped file that shrinks while it is read would end the process.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,10 +58,23 @@ class Loop:
         return words
 
     def room(self, rows: int) -> Arrays:
+        """Columns for so many rows and the few that a kernel may add, in one piece of memory that is used again."""
+        import torch
+
+        from snnkit.kernels import lease
         from snnkit.kernels.events.decode_common import SLACK
 
-        shapes = [c if isinstance(c, tuple) else (c, 0) for c in self.columns]
-        return tuple(np.empty((rows + SLACK, n) if n else rows + SLACK, dtype) for dtype, n in shapes)
+        rows += SLACK
+        shapes = [
+            ((rows, c[1]), np.dtype(c[0])) if isinstance(c, tuple) else ((rows,), np.dtype(c))
+            for c in self.columns
+        ]
+        sizes = [-(-math.prod(shape) * dtype.itemsize // 64) * 64 for shape, dtype in shapes]
+        block, at, out = lease.empty((sum(sizes),), torch.uint8).numpy(), 0, []
+        for (shape, dtype), size in zip(shapes, sizes, strict=True):
+            out.append(block[at : at + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape))
+            at += size
+        return tuple(out)
 
 
 class BlockReader(Reader):

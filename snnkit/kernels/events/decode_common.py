@@ -9,6 +9,9 @@ A loop has the form `kernel(words, state, *columns, n, limit) -> (used, n, code)
 
 `state` is an int64 array that carries everything from one call to the next, so that any division of a file into blocks
 gives the same events. Its first two entries are the sensor's width and height.
+
+Indices are made unsigned where they are used: a signed one costs a test whether it counts from the end, in some loops
+a third of the time.
 """
 
 import numba as nb

@@ -32,23 +32,24 @@ def dvs(data, state, t, x, y, p, n, limit):
     width, height, now, rows = state[0], state[1], state[TIME], state[ROWS]
     k, code = 0, GOOD
     while k < len(data) and n < limit:
-        byte = np.int64(data[k])
+        byte = np.int64(data[np.uint64(k)])
         if byte >= 254:
             now += 127 * (byte & 1)
             k += 1
             continue
         if k + 5 > len(data):
             break
-        px = np.int64(data[k + 1]) | np.int64(data[k + 2]) << 8
-        py = rows - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
+        px = np.int64(data[np.uint64(k + 1)]) | np.int64(data[np.uint64(k + 2)]) << 8
+        py = rows - 1 - (np.int64(data[np.uint64(k + 3)]) | np.int64(data[np.uint64(k + 4)]) << 8)
         if px >= width or py < 0 or py >= height:
             code = OUTSIDE
             break
         now += byte >> 1
-        t[n] = now
-        x[n] = px
-        y[n] = py
-        p[n] = byte & 1
+        i = np.uint64(n)
+        t[i] = now
+        x[i] = px
+        y[i] = py
+        p[i] = byte & 1
         n += 1
         k += 5
     state[TIME] = now
@@ -62,27 +63,28 @@ def pixels(data, state, t, x, y, values, n, limit):
     size = 8 if kind == COLOUR else 5
     k, code = 0, GOOD
     while k < len(data) and n < limit:
-        byte = np.int64(data[k])
+        byte = np.int64(data[np.uint64(k)])
         if byte >= (254 if kind == COLOUR else 252):
             now += 254 * (byte & 1) if kind == COLOUR else 63 * (byte & 3)
             k += 1
             continue
         if k + size > len(data):
             break
-        px = np.int64(data[k + 1]) | np.int64(data[k + 2]) << 8
-        py = rows - 1 - (np.int64(data[k + 3]) | np.int64(data[k + 4]) << 8)
+        px = np.int64(data[np.uint64(k + 1)]) | np.int64(data[np.uint64(k + 2)]) << 8
+        py = rows - 1 - (np.int64(data[np.uint64(k + 3)]) | np.int64(data[np.uint64(k + 4)]) << 8)
         if px >= width or py < 0 or py >= height:
             code = OUTSIDE
             break
         now += byte if kind == COLOUR else byte >> 2
-        t[n] = now
-        x[n] = px
-        y[n] = py
+        i = np.uint64(n)
+        t[i] = now
+        x[i] = px
+        y[i] = py
         if kind == COLOUR:
             for j in range(3):
-                values[n, j] = data[k + 5 + j]
+                values[i, j] = data[k + 5 + j]
         else:
-            values[n, 0], values[n, 1], values[n, 2] = (byte >> 1) & 1, byte & 1, 0
+            values[i, 0], values[i, 1], values[i, 2] = (byte >> 1) & 1, byte & 1, 0
         n += 1
         k += size
     state[TIME] = now
@@ -95,7 +97,7 @@ def generic(data, state, t, begin, length, n, limit):
     now = state[TIME]
     k, code = 0, GOOD
     while k < len(data) and n < limit:
-        byte = np.int64(data[k])
+        byte = np.int64(data[np.uint64(k)])
         if byte >= 254:
             now += 254 * (byte & 1)
             k += 1
@@ -113,7 +115,8 @@ def generic(data, state, t, begin, length, n, limit):
         if more or size > len(data) - at:
             break
         now += byte
-        t[n], begin[n], length[n] = now, at, size
+        i = np.uint64(n)
+        t[i], begin[i], length[i] = now, at, size
         n += 1
         k = int(at + size)
     state[TIME] = now

@@ -39,17 +39,18 @@ def evt2(words, state, t, x, y, p, n, limit):
     k, code = 0, GOOD
     stop = min(len(words), limit - n)  # a word is one event at most, so that the loop need not look for room
     while k < stop:
-        w = np.int64(words[k])
+        w = np.int64(words[np.uint64(k)])
         kind = w >> 28
         if kind <= 1:
             px, py = (w >> 11) & 0x7FF, w & 0x7FF
             if px >= width or py >= height:
                 code = OUTSIDE
                 break
-            t[n] = base | ((w >> 22) & 0x3F)
-            x[n] = px
-            y[n] = py
-            p[n] = kind
+            i = np.uint64(n)
+            t[i] = base | ((w >> 22) & 0x3F)
+            x[i] = px
+            y[i] = py
+            p[i] = kind
             n += base >= 0
             dropped += base < 0
         elif kind == 8:
@@ -71,7 +72,7 @@ def evt2_rest(words, state, t, raw, n, limit):
     k, code = 0, GOOD
     stop = min(len(words), limit - n)
     while k < stop:
-        w = np.int64(words[k])
+        w = np.int64(words[np.uint64(k)])
         kind = w >> 28
         if kind == 8:
             new = w & 0xFFFFFFF
@@ -80,8 +81,9 @@ def evt2_rest(words, state, t, raw, n, limit):
         elif kind == 0xA or kind >= 0xD:
             if kind != 0xF:
                 last = base | ((w >> 22) & 0x3F) if base >= 0 else -1
-            t[n] = last
-            raw[n] = w
+            i = np.uint64(n)
+            t[i] = last
+            raw[i] = w
             n += 1
         elif kind > 1:
             code = UNDEFINED

@@ -28,11 +28,11 @@ def evt21(words, state, t, x, y, p, n, limit):
     upper = 1 - state[LEGACY]
     k, code = 0, GOOD
     while k < len(words) and n < limit:
-        w = np.int64(words[k, upper])
+        w = np.int64(words[np.uint64(k), upper])
         kind = w >> 28
         if kind <= 1:
             px, py = (w >> 11) & 0x7FF, w & 0x7FF
-            mask = np.int64(words[k, 1 - upper])
+            mask = np.int64(words[np.uint64(k), 1 - upper])
             if py >= height or (px + 32 > width and mask >> max(width - px, 0)):
                 code = OUTSIDE
                 break
@@ -41,10 +41,11 @@ def evt21(words, state, t, x, y, p, n, limit):
                 dropped += 1
                 mask = np.int64(0)
             while mask:
-                t[n] = now
-                x[n] = px + LOWEST_BIT[(((mask & -mask) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
-                y[n] = py
-                p[n] = kind
+                i = np.uint64(n)
+                t[i] = now
+                x[i] = px + LOWEST_BIT[(((mask & -mask) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
+                y[i] = py
+                p[i] = kind
                 n += 1
                 mask &= mask - 1
         elif kind == 8:
@@ -65,7 +66,7 @@ def evt21_rest(words, state, t, raw, n, limit):
     base, high, last, upper = state[BASE], state[HIGH], state[LAST], 1 - state[LEGACY]
     k, code = 0, GOOD
     while k < len(words) and n < limit:
-        w = np.int64(words[k, upper])
+        w = np.int64(words[np.uint64(k), upper])
         kind = w >> 28
         if kind == 8:
             new = w & 0xFFFFFFF
@@ -74,8 +75,11 @@ def evt21_rest(words, state, t, raw, n, limit):
         elif kind == 0xA or kind >= 0xE:
             if kind != 0xF:
                 last = np.int64(base | ((w >> 22) & 0x3F) if base >= 0 else -1)
-            t[n] = last
-            raw[n] = (np.uint64(words[k, upper]) << np.uint64(32)) | np.uint64(words[k, 1 - upper])
+            i = np.uint64(n)
+            t[i] = last
+            raw[i] = (np.uint64(words[np.uint64(k), upper]) << np.uint64(32)) | np.uint64(
+                words[np.uint64(k), 1 - upper]
+            )
             n += 1
         elif kind > 1:
             code = UNDEFINED
@@ -91,8 +95,8 @@ def evt21_count(words, state):
     upper = 1 - state[LEGACY]
     count = np.int64(0)
     for k in range(len(words)):
-        if words[k, upper] >> 28 <= 1:
-            mask = np.int64(words[k, 1 - upper])
+        if words[np.uint64(k), upper] >> 28 <= 1:
+            mask = np.int64(words[np.uint64(k), 1 - upper])
             mask -= (mask >> 1) & 0x55555555
             mask = (mask & 0x33333333) + ((mask >> 2) & 0x33333333)
             mask = (mask + (mask >> 4)) & 0x0F0F0F0F

@@ -34,17 +34,18 @@ def evt3(words, state, t, x, y, p, n, limit):
     row, vector, polarity, dropped = state[ROW], state[VECTOR], state[POLARITY], state[DROPPED]
     k, code = 0, GOOD
     while k < len(words) and n < limit:
-        w = np.int64(words[k])
+        w = np.int64(words[np.uint64(k)])
         kind = w >> 12
         if kind == 2:
             px = w & 0x7FF
             if px >= width:
                 code = OUTSIDE
                 break
-            t[n] = now
-            x[n] = px
-            y[n] = row
-            p[n] = (w >> 11) & 1
+            i = np.uint64(n)
+            t[i] = now
+            x[i] = px
+            y[i] = row
+            p[i] = (w >> 11) & 1
             known = row >= 0 and high >= 0
             n += known
             dropped += not known
@@ -58,10 +59,11 @@ def evt3(words, state, t, x, y, p, n, limit):
                 code = OUTSIDE
                 break
             while mask:
-                t[n] = now
-                x[n] = vector + LOWEST_BIT[(((mask & -mask) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
-                y[n] = row
-                p[n] = polarity
+                i = np.uint64(n)
+                t[i] = now
+                x[i] = vector + LOWEST_BIT[(((mask & -mask) * DE_BRUIJN) & 0xFFFFFFFF) >> 27]
+                y[i] = row
+                p[i] = polarity
                 n += 1
                 mask &= mask - 1
             if vector >= 0:
@@ -99,7 +101,7 @@ def evt3_rest(words, state, t, raw, n, limit):
     k, code = 0, GOOD
     stop = min(len(words), limit - n)
     while k < stop:
-        w = np.int64(words[k])
+        w = np.int64(words[np.uint64(k)])
         kind = w >> 12
         if kind == 6:
             now = (now & ~0xFFF) | (w & 0xFFF)
@@ -112,8 +114,9 @@ def evt3_rest(words, state, t, raw, n, limit):
         elif kind == 7 or kind == 0xA or kind >= 0xD:
             if kind != 7 and kind != 0xF:
                 last = np.int64(now if high >= 0 else -1)
-            t[n] = last
-            raw[n] = w
+            i = np.uint64(n)
+            t[i] = last
+            raw[i] = w
             n += 1
         elif kind == 9 or kind > 0xA:
             code = UNDEFINED
@@ -128,7 +131,7 @@ def evt3_count(words, state):
     """No fewer than the events in these words."""
     count = np.int64(0)
     for k in range(len(words)):
-        w = np.int64(words[k])
+        w = np.int64(words[np.uint64(k)])
         kind = w >> 12
         if kind == 2:
             count += 1

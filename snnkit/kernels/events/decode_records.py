@@ -29,7 +29,8 @@ def nmnist(records, state, t, x, y, p, n, limit):
     k, code = 0, GOOD
     stop = min(len(records), limit - n)
     while k < stop:
-        px, py, high = np.int64(records[k, 0]), np.int64(records[k, 1]), np.int64(records[k, 2])
+        j = np.uint64(k)
+        px, py, high = np.int64(records[j, 0]), np.int64(records[j, 1]), np.int64(records[j, 2])
         if px >= width or py >= height:
             if not (overflows and py == OVERFLOW_ROW):
                 code = OUTSIDE
@@ -37,15 +38,16 @@ def nmnist(records, state, t, x, y, p, n, limit):
             offset += OVERFLOW_TIME
             k += 1
             continue
-        now = offset + ((high & 0x7F) << 16 | np.int64(records[k, 3]) << 8 | np.int64(records[k, 4]))
+        now = offset + ((high & 0x7F) << 16 | np.int64(records[j, 3]) << 8 | np.int64(records[j, 4]))
         if now < last:
             code = BACKWARDS
             break
         last = now
-        t[n] = now
-        x[n] = px
-        y[n] = py
-        p[n] = high >> 7
+        i = np.uint64(n)
+        t[i] = now
+        x[i] = px
+        y[i] = py
+        p[i] = high >> 7
         n += 1
         k += 1
     state[LAST], state[OFFSET] = last, offset
@@ -60,7 +62,8 @@ def dat(records, state, t, x, y, p, n, limit):
     k, code = 0, GOOD
     stop = min(len(records), limit - n)
     while k < stop:
-        now, w = np.int64(records[k, 0]), np.int64(records[k, 1])
+        j = np.uint64(k)
+        now, w = np.int64(records[j, 0]), np.int64(records[j, 1])
         px = w & 0x3FFF if wide else w & 0x1FF
         py = (w >> 14) & 0x3FFF if wide else (w >> 9) & 0xFF
         if px >= width or py >= height:
@@ -72,10 +75,11 @@ def dat(records, state, t, x, y, p, n, limit):
         if last - now > 1 << 31:
             offset += 1 << 32
         last = now
-        t[n] = offset + now
-        x[n] = px
-        y[n] = py
-        p[n] = (w >> 28) & 1 if wide else (w >> 17) & 1
+        i = np.uint64(n)
+        t[i] = offset + now
+        x[i] = px
+        y[i] = py
+        p[i] = (w >> 28) & 1 if wide else (w >> 17) & 1
         odd += wide and w >> 29 != 0
         n += 1
         k += 1
@@ -89,11 +93,13 @@ def dat_triggers(records, state, t, ids, values, n, limit):
     last, offset = state[LAST], state[OFFSET]
     stop = min(len(records), limit - n)
     for k in range(stop):
-        now, w = np.int64(records[k, 0]), np.int64(records[k, 1])
+        j = np.uint64(k)
+        now, w = np.int64(records[j, 0]), np.int64(records[j, 1])
         if last - now > 1 << 31:
             offset += 1 << 32
         last = now
-        t[n], ids[n], values[n] = offset + now, w >> 26, w & 0xF
+        i = np.uint64(n)
+        t[i], ids[i], values[i] = offset + now, w >> 26, w & 0xF
         n += 1
     state[LAST], state[OFFSET] = last, offset
     return max(stop, 0), n, GOOD

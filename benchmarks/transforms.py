@@ -2,11 +2,12 @@
 
     python benchmarks/transforms.py [--quick] [--json FILE] [--events N]
 
-One recording on a sensor of 128x128 pixels: a dot on a circle, with Poisson noise. Both libraries get the same events in
-the form they work on (snnkit: columns, tonic: a structured array) and the parameters that mean the same; times are in
-microseconds there, in seconds here. Where the definitions agree too, the results are compared, and the column "same" says
-so; where it says "no", they are drawn by chance, or docs/transforms.md says what differs. One thread, medians of calls that take turns. tonic
-(pip install tonic) is GPL and no dependency of snnkit: without it, its columns stay empty.
+One recording on a sensor of 128x128 pixels: a dot on a circle, with Poisson noise. Both libraries get the same events
+in the form they work on (snnkit: columns, tonic: a structured array) and the parameters that mean the same; times are
+in microseconds there, in seconds here. Where the definitions agree too, the results are compared, and the column
+"same" says so; where it says "no", they are drawn by chance, or docs/transforms.md says what differs. One thread,
+medians of calls that take turns. tonic (pip install tonic) is GPL and no dependency of snnkit: without it, its
+columns stay empty.
 """
 
 from __future__ import annotations

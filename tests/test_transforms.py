@@ -465,3 +465,27 @@ def test_noise_comes_at_its_rate_and_leaves_the_signal():
     assert noisy.t[0] >= events.t[0] and noisy.t[-1] == events.t[-1]
     with pytest.raises(UserError, match="rate"):
         Noise(-1.0)
+
+
+# -- hostile recordings ----------------------------------------------------------------------------------------------
+
+FAR = 2**62
+
+
+@pytest.mark.parametrize("change", [c for c in CHANGES if not isinstance(c, Noise)], ids=repr)
+@pytest.mark.parametrize("times", [[0, FAR], [-FAR, FAR - 1], [5, 3, 4, 0], [FAR] * 4], ids=repr)
+def test_absurd_times_do_no_harm(change, times):
+    n = len(times)
+    events = Events(times, [1] * n, [1] * n, [0] * n, sensor=(2, 12, 16))
+    try:
+        changed = change(events, 0)
+    except UserError:
+        return
+    assert (
+        len(changed) <= n and changed.x.min(initial=0) >= 0 and changed.x.max(initial=0) < changed.sensor[2]
+    )
+
+
+def test_more_noise_than_memory_is_refused():
+    with pytest.raises(UserError, match="lower rate"):
+        Noise(1.0)(Events([0, FAR], [1, 1], [1, 1], [0, 0], sensor=(2, 12, 16)), 0)

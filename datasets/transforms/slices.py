@@ -204,8 +204,9 @@ class SliceNumber(Slicer):
         span = len(t) if self.by_count else int(t[-1]) - int(t[0]) + 1
         length = span / (1 + (self.number - 1) * (1 - self.overlap))
         at = np.arange(self.number) * (length * (1 - self.overlap))
-        starts = np.floor(at + 1e-9 * span).astype(np.int64)
-        stops = np.floor(at + length + 1e-9 * span).astype(np.int64)
+        starts, stops = (np.floor(border + 1e-6).astype(np.int64) for border in (at, at + length))
+        if not self.overlap:
+            stops[:-1] = starts[1:]  # and no rounding between them
         stops[-1] = span
         if not self.by_count:
             begins, ends = t[0] + starts, t[0] + stops

@@ -199,11 +199,14 @@ class DropTime(Transform):
 
     def apply(self, packed: Packed, rng: np.random.Generator) -> Packed:
         first, last = spans(packed)
-        owners, span = packed.owners(), last + 1 - first
+        owners, span = packed.owners(), np.maximum(last + 1 - first, 0)
         length = np.rint(span * self.part).astype(np.int64)
         start = rng.integers(first, first + span - length + 1)
         late = packed.t - start[owners]
         return keep(packed, (late < 0) | (late >= length[owners]))
+
+
+MOST_NOISE = 2e9  # events: more do not fit into memory
 
 
 @dataclass(frozen=True)
@@ -222,7 +225,13 @@ class Noise(Transform):
     def apply(self, packed: Packed, rng: np.random.Generator) -> Packed:
         polarities, height, width = packed.sensor
         first, last = spans(packed)
-        counts = rng.poisson(self.rate * height * width * (last + 1 - first) * 1e-6)
+        expected = self.rate * height * width * np.maximum(last + 1.0 - first, 0) * 1e-6
+        if expected.sum() > MOST_NOISE:
+            raise UserError(
+                f"{self.rate:g} events per second and pixel are {expected.sum():.3g} events here; take a lower rate or "
+                "CropTime first"
+            )
+        counts = rng.poisson(expected)
         total = int(counts.sum())
         owners = np.repeat(np.arange(len(packed)), counts)
         t = rng.integers(first[owners], last[owners] + 1)

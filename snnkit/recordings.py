@@ -245,25 +245,25 @@ def _collated(
     binary: bool,
 ) -> EventTensor:
     """Slices of columns as one batch; see the kernel."""
+    from snnkit.kernels import lease
     from snnkit.kernels.events import collate as kernel
 
     events, cells = int((stops - starts).sum()), math.prod(packed.sensor)
     shape = (len(edges) - 1, len(starts), *packed.sensor)
     counts = np.zeros(cells, np.int32)
     low, high = np.zeros(-(-cells // 64), np.uint64), np.zeros(-(-cells // 4096), np.uint64)
-    rowptr, indices = np.empty(shape[0] * shape[1] + 1, np.int64), np.empty(events, np.int32)
-    values, where = np.empty(events, np.float32), (starts, stops, edges, packed.sensor)
+    rowptr, where = np.empty(shape[0] * shape[1] + 1, np.int64), (starts, stops, edges, packed.sensor)
+    indices, values = (lease.empty((events,), dtype) for dtype in (torch.int32, torch.float32))
     state, event, n, largest = kernel.collate(
-        *_columns(packed), *where, counts, low, high, rowptr, indices, values
+        *_columns(packed), *where, counts, low, high, rowptr, indices.numpy(), values.numpy()
     )
     if state == kernel.BACKWARDS:
         packed = _in_order(packed, starts, stops)
         return _collated(packed, packed.offsets[:-1], packed.offsets[1:], edges, dt, binary)
     if state != kernel.DONE:
         raise UserError(_wrong_event(packed, starts, stops, int(event)))
-    graded = None if binary or largest <= 1 else torch.from_numpy(_trimmed(values, n))
-    found = torch.from_numpy(_trimmed(indices, n))
-    return EventTensor._ready(torch.from_numpy(rowptr), found, graded, shape, dt)
+    graded = None if binary or largest <= 1 else _trimmed(values, n)
+    return EventTensor._ready(torch.from_numpy(rowptr), _trimmed(indices, n), graded, shape, dt)
 
 
 def _framed(
@@ -296,9 +296,9 @@ def _readable(column: NDArray) -> NDArray:
     return view
 
 
-def _trimmed(array: NDArray, n: int) -> NDArray:
-    """The first n entries: a view if little is left over, otherwise a copy that lets go of the rest."""
-    return array[:n] if n > 0.75 * len(array) else array[:n].copy()
+def _trimmed(found: torch.Tensor, n: int) -> torch.Tensor:
+    """The first n entries: a view if not much is left over, otherwise a copy that lets go of the rest."""
+    return found[:n] if 2 * n > len(found) else found[:n].clone()
 
 
 def _in_order(packed: Packed, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Packed:

@@ -19,7 +19,7 @@ _CONTENTS = {
     "sigma_delta": ["SigmaDelta", "SignedSigmaDelta", "Messages"],
     "bsa": ["BSA", "Hough"],
     "times": ["SpikeTimes"],
-    "signals": ["Scale", "snr", "spike_rate", "noise_rms", "threshold_for"],
+    "signals": ["Scale", "snr", "spike_rate", "noise_rms", "filtered", "threshold_for"],
 }
 _MODULES = ["rate", "latency", "direct", *_CONTENTS]
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names}
@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from snnkit.encoders.phase import Phase
     from snnkit.encoders.population import Gaussian
     from snnkit.encoders.sigma_delta import Messages, SigmaDelta, SignedSigmaDelta
-    from snnkit.encoders.signals import Scale, noise_rms, snr, spike_rate, threshold_for
+    from snnkit.encoders.signals import Scale, filtered, noise_rms, snr, spike_rate, threshold_for
     from snnkit.encoders.times import SpikeTimes
 
 

@@ -60,7 +60,7 @@ class _Levels:
 
         Args:
             events: of `encode`.
-            start: the signal's first sample, s[0], which the events do not tell.
+            start: the signal's first sample, which the events do not tell: s[0], or `first(s)` where that may be missing.
         """
         theta = _thresholds(self.threshold, events.shape[2:])
         base = start_values(self._level(start), events.shape[1:])
@@ -329,6 +329,14 @@ def signed(events: EventTensor) -> EventTensor:
         raise UserError(f"expected events of shape (T, B, 2, *N), got {events.shape}")
     dense = events.dense()
     return EventTensor.from_dense(dense[:, :, 1] - dense[:, :, 0], events.dt)
+
+
+def first(s: Any) -> NDArray[np.float64]:
+    """The first finite sample of every channel, (B, *N): the start of a signal with missing samples; 0 if it has none."""
+    signal = signal_values(s).astype(np.float64)
+    found = np.isfinite(signal)
+    at = np.take_along_axis(signal, found.argmax(0)[None], axis=0)[0]
+    return np.where(found.any(0), at, 0.0)
 
 
 def steepest(s: Any) -> NDArray[np.float64]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from snnkit.binning import to_numpy
-from snnkit.encoders.values import signal_values
+from snnkit.encoders.values import positive, signal_values, signed_dense
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
 
@@ -75,6 +76,30 @@ def spike_rate(events: EventTensor) -> float:
     """Mean number of spikes per second and channel; a value of 3 in a step is three spikes."""
     spikes = events.nnz if events.values is None else float(events.values.abs().sum())
     return spikes / (math.prod(events.shape) * events.dt)
+
+
+def filtered(events: EventTensor, *, tau: float) -> Tensor:
+    """Rates over time in hertz, float64 [T, B, *N], from any spikes: the decoder where there is no better one.
+
+        y[n] = a y[n-1] + (1 - a) o[n]/dt        a = exp(-dt/τ)
+
+    Of a steady Poisson process of rate r it has the mean r and about the variance r/(2τ); it lags by τ.
+
+    Args:
+        events: spikes, signed or graded ones as they are.
+        tau: time constant τ in seconds, above dt.
+    """
+    tau = positive("tau", tau, "a time constant in seconds")
+    if not events.dt < tau:
+        raise UserError(
+            f"expected dt < tau, both in seconds, got dt={events.dt:g} and tau={tau:g}; "
+            f"for {tau:g} ms write tau={tau * 1e-3:g}"
+        )
+    keep = math.exp(-events.dt / tau)
+    out = signed_dense(events) * ((1 - keep) / events.dt)
+    for n in range(1, len(out)):
+        out[n] += keep * out[n - 1]
+    return out
 
 
 def threshold_for(

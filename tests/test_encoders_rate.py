@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from snnkit.encoders import rate
+from snnkit.encoders import filtered, rate
 from snnkit.encoders.times import SpikeTimes
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
@@ -111,6 +111,21 @@ def test_times_and_counts_are_one_process():
     alone = EventTensor.from_events(t, channel, shape=20, dt=2e-3, steps=50, values=value)
     assert alone.equal(counts.batch(2))
     assert "spikes, B=3, N=(20,)" in repr(exact)
+
+
+def test_an_exponential_filter_reads_rates():
+    """Mean r, variance r/(2τ), a step is followed with lag τ."""
+    tau, hertz, dt = 50e-3, 80.0, 1e-3
+    x = np.full((1, 2000), 1.0)
+    y = filtered(rate.poisson(x, steps=500, dt=dt, rate=hertz, seed=1), tau=tau)[-1]
+    spread = (hertz / (2 * tau)) ** 0.5
+    assert abs(y.mean().item() - hertz) < 4 * spread / 2000**0.5 + 0.01
+    assert y.std().item() == pytest.approx(spread, rel=0.08)
+    step = filtered(rate.regular([[1.0]], steps=300, dt=dt), tau=tau).flatten()
+    assert step[49].item() == pytest.approx((1 - np.exp(-1)) * 1000, rel=1e-6)
+    assert step[-1].item() == pytest.approx(1000, rel=0.01)
+    with pytest.raises(UserError, match="dt < tau"):
+        filtered(rate.regular([[1.0]], steps=3, dt=dt), tau=1e-4)
 
 
 def test_spike_times_on_a_grid():

@@ -142,6 +142,17 @@ def test_missing_and_clipped_samples_do_not_emit():
     ):
         assert code.encode(s, dt=DT).dense().flatten().tolist() == expected, code
     assert SendOnDelta(threshold=1.0).encode(np.full((4, 1, 1), np.nan), dt=DT).nnz == 0
+    assert delta.first(s).item() == 1 and delta.first(np.full((4, 1, 1), np.nan)).item() == 0
+    code = SendOnDelta(threshold=1.0, limits=(-10, 10))
+    assert code.decode(code.encode(s, dt=DT), start=delta.first(s)).flatten().tolist() == [
+        1,
+        1,
+        1,
+        4,
+        4,
+        4,
+        2,
+    ]
 
 
 def test_recordings_may_be_cut_anywhere():

@@ -14,6 +14,7 @@ from snnkit.layers.linear import Linear
 class RecurrentState(NamedTuple):
     neuron: Any  # the neuron's state
     spikes: Tensor  # what it sent in the last step [B, *N]
+    synapses: Any = ()  # the state of the synapses: what is under way, if they have delays
 
 
 class Recurrent(nn.Module):
@@ -21,8 +22,8 @@ class Recurrent(nn.Module):
 
         s[t], state = neuron(x[t] + weight(s[t-1]), state)
 
-    Any neuron will do, and any synapses that map its output `B *N` to its input: a matrix N N, `Linear(n, n)`, or a
-    `Conv2d` that keeps the size of the picture. For a neuron with several input ports the first one gets the spikes.
+    Any neuron will do, and any synapses that map its output `B *N` to its input: a matrix N N, `Linear(n, n)`, a `Conv2d`
+    that keeps the size of the picture, or `DelayedLinear(n, n, ...)`, whose delays come on top of the one step. For a neuron with several input ports the first one gets the spikes.
     Gradients flow through the recurrence. Time steps run one after another, on the torch reference.
 
     Args:
@@ -30,7 +31,7 @@ class Recurrent(nn.Module):
         weight: a layer, or a tensor N N with weight[i, j] from neuron j to neuron i, which becomes a learnable parameter of a
             `Linear`.
 
-    Shapes: `T B *N` to `T B *N`. The state is (neuron, spikes).
+    Shapes: `T B *N` to `T B *N`. The state is (neuron, spikes, synapses).
 
     >>> from snnkit.neurons import IF
     >>> ring = Recurrent(IF(), torch.eye(3).roll(1, 0))  # each neuron drives the next
@@ -77,7 +78,7 @@ class Recurrent(nn.Module):
         """Run one time step `B *N`, state in and state out; `None` is rest."""
         state = self._begin(x_t, state)
         first, *others = x_t if isinstance(x_t, tuple) else (x_t,)
-        back = self._back(state.spikes)
+        back, synapses = self._back(state.spikes, state.synapses)
         if back.shape != first.shape:
             raise UserError(
                 f"Recurrent: weight maps spikes {tuple(state.spikes.shape)} to {tuple(back.shape)}, but the input of the "
@@ -91,7 +92,7 @@ class Recurrent(nn.Module):
             s = s[0]
         else:
             s, inner = self.neuron.step(_row(ports), state.neuron)
-        return s, RecurrentState(inner, s)
+        return s, RecurrentState(inner, s, synapses)
 
     def initial_state(self, x_t: Any) -> RecurrentState:
         """The state at rest for inputs like `x_t`, one step `B *N`."""
@@ -101,16 +102,18 @@ class Recurrent(nn.Module):
     def _begin(self, x_t: Any, state: Any) -> RecurrentState:
         if state is None:
             return self.initial_state(x_t)
-        if not isinstance(state, tuple) or len(state) != 2:
+        if not (isinstance(state, tuple) and len(state) in (2, 3) and isinstance(state[1], Tensor)):
             raise UserError(
-                f"Recurrent has the state (neuron, spikes), as scan and step return it; got {type(state).__name__}"
+                f"Recurrent has the state (neuron, spikes, synapses), as scan and step return it; got {type(state).__name__}"
                 + (f" of {len(state)}" if isinstance(state, tuple) else "")
             )
         return RecurrentState(*state)
 
-    def _back(self, spikes: Tensor) -> Tensor:
+    def _back(self, spikes: Tensor, state: Any) -> tuple[Tensor, Any]:
         step = getattr(self.weight, "step", None)
-        return step(spikes)[0] if step else self.weight(spikes)
+        if step is None:
+            return self.weight(spikes), ()
+        return step(spikes, None if state == () else state)
 
 
 def _row(ports: Any) -> Any:

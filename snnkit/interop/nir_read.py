@@ -12,12 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
+from snnkit.interop.nir_delays import Delay, read_delay, read_weights
 from snnkit.layers import AvgPool2d, Conv2d, Flatten, Linear, Sequential, SumPool2d
 from snnkit.neurons import IF, LIF, CubaLIF, Decay, LeakyIntegrator, Neuron, surrogate
 
 NEURONS = {"IF": IF, "LIF": LIF, "CubaLIF": CubaLIF, "LeakyIntegrator": LeakyIntegrator}
 SURROGATES = {"ATan": surrogate.ATan, "FastSigmoid": surrogate.FastSigmoid, "Triangle": surrogate.Triangle}
-READS = "Affine, Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF, LI"
+READS = "Affine, Linear, Delay, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF, LI"
 
 
 def from_nir(graph: nir.NIRGraph, dt: float | None = None) -> Sequential:
@@ -47,12 +48,22 @@ def from_nir(graph: nir.NIRGraph, dt: float | None = None) -> Sequential:
         if key in layers:
             raise UserError(f"two nodes would be called {key}; rename one")
         try:
-            layers[key] = _layer(name, node, graph, dt, layers)
+            layer = _layer(name, node, graph, dt, layers)
         except (UserError, TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
             said = str(error)
             if said.startswith("node "):
                 raise
             raise UserError(f"node {name} ({type(node).__name__}) cannot be read: {said}") from None
+        if any(isinstance(waiting, Delay) for waiting in layers.values()):
+            raise UserError(
+                f"node {name} ({type(node).__name__}) follows a Delay; snnkit reads a Delay before weights"
+            )
+        if layer is not None:
+            layers[key] = layer
+    if layers and isinstance(next(reversed(layers.values())), Delay):
+        raise UserError(
+            f"node {names[-1]} (Delay) has no weights behind it; snnkit reads a Delay before weights"
+        )
     net = Sequential(layers)
     first = next(iter(graph.inputs.values()))
     net.input_shape = tuple(int(n) for n in first.input_type["input"])
@@ -93,9 +104,15 @@ def _order(graph: nir.NIRGraph) -> list[str]:
     return order[:-1]
 
 
-def _layer(name: str, node: Any, graph: nir.NIRGraph, dt: float | None, before: OrderedDict) -> nn.Module:
+def _layer(
+    name: str, node: Any, graph: nir.NIRGraph, dt: float | None, before: OrderedDict
+) -> nn.Module | None:
+    """The layer of a node; None for one that says what the weights beside it know too."""
+    meta = {k: _python(v) for k, v in (node.metadata or {}).items()}
     if isinstance(node, (nir.Affine, nir.Linear)):
-        return _linear(node)
+        return read_weights(node, _linear(node), meta, before, dt)
+    if isinstance(node, nir.Delay):
+        return read_delay(node)
     if isinstance(node, nir.Conv2d):
         return _conv(node)
     if isinstance(node, (nir.AvgPool2d, nir.SumPool2d)):
@@ -104,7 +121,6 @@ def _layer(name: str, node: Any, graph: nir.NIRGraph, dt: float | None, before: 
     if isinstance(node, nir.Flatten):
         return _flatten(name, node, graph)
     if isinstance(node, (nir.IF, nir.LIF, nir.CubaLIF, nir.LI)):
-        meta = {k: _python(v) for k, v in (node.metadata or {}).items()}
         if "snnkit_kind" in meta:
             return _exact(name, node, meta, dt)
         return _euler(name, node, meta.get("dt", dt), before)
@@ -199,6 +215,9 @@ def _exact(name: str, node: Any, meta: dict[str, Any], dt: float | None) -> Neur
         if meta.get("surrogate") in SURROGATES:
             fields = np.atleast_1d(meta.get("surrogate_fields", ())).tolist()
             settings["surrogate"] = SURROGATES[meta["surrogate"]](*fields)
+    for key, read in {"gradient": str, "slope_floor": float}.items():
+        if key in meta:
+            settings[key] = read(meta[key])
     neuron = kind(**settings)
     _restore_learned(neuron, node.metadata)
     return neuron

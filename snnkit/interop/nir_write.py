@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from snnkit.activity import layer_names
 from snnkit.errors import UserError
-from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, Dropout, Flatten, SumPool2d
+from snnkit.interop.nir_delays import delay_node, weights_node
+from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, DelayedLinear, Dropout, Flatten, SumPool2d
 from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron, forms
 from snnkit.neurons.membrane import Membrane
 
@@ -61,8 +62,9 @@ def to_nir(net: nn.Module, input_shape: int | Sequence[int] | None = None) -> ni
     nodes: dict[str, nir.NIRNode] = {ends[0]: nir.Input({"input": np.array(shape)})}
     for layer in layers:
         node, out = _node(layer, shape)
-        node.input_type, node.output_type = {"input": np.array(shape)}, {"output": np.array(out)}
-        nodes[layer.name], shape = node, out
+        for name, part, size in _in_order(layer, node, shape, out):
+            part.input_type, part.output_type = {"input": np.array(shape)}, {"output": np.array(size)}
+            nodes[name], shape = part, size
     nodes[ends[1]] = nir.Output({"output": np.array(shape)})
     steps = {layer.module.dt for layer in layers if isinstance(layer.module, Neuron)} - {None}
     about: dict[str, Any] = {"snnkit": _version()}
@@ -117,16 +119,31 @@ def _chain(net: nn.Module) -> list[Layer]:
             problems.append(
                 f"{name} is a {type(module).__name__} with {untold}, which a NIR file of snnkit does not carry"
             )
-        layers.append(Layer(name, module, getattr(module, "weight", None), getattr(module, "bias", None)))
+        weight = getattr(module, "weight", None)
+        if isinstance(module, DelayedLinear):
+            weight = module.weight.t()  # out in, as everywhere else
+        layers.append(Layer(name, module, weight, getattr(module, "bias", None)))
     if problems:
         raise UserError(
-            "NIR has Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF and LeakyIntegrator; layer "
+            "NIR has Linear, DelayedLinear, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF and LeakyIntegrator; layer "
             + "; layer ".join(problems)
         )
     return layers
 
 
-KNOWN = (nn.Linear, Conv2d, AvgPool2d, SumPool2d, Flatten, BatchNorm, IF, LIF, CubaLIF, LeakyIntegrator)
+KNOWN = (
+    nn.Linear,
+    DelayedLinear,
+    Conv2d,
+    AvgPool2d,
+    SumPool2d,
+    Flatten,
+    BatchNorm,
+    IF,
+    LIF,
+    CubaLIF,
+    LeakyIntegrator,
+)
 
 
 def _familiar(m: Membrane) -> bool:
@@ -155,7 +172,7 @@ def _fold(layers: list[Layer]) -> list[Layer]:
         if not isinstance(norm, BatchNorm):
             out.append(layer)
             continue
-        if not out or not isinstance(out[-1].module, (nn.Linear, nn.Conv2d)):
+        if not out or not isinstance(out[-1].module, (nn.Linear, nn.Conv2d, DelayedLinear)):
             raise UserError(
                 f"layer {layer.name} is a BatchNorm that does not follow a Linear or Conv2d, so it cannot be folded"
             )
@@ -182,7 +199,7 @@ def _fold(layers: list[Layer]) -> list[Layer]:
 def _input_shape(first: Layer, given: int | Sequence[int] | None) -> Shape:
     if given is not None:
         return (given,) if isinstance(given, int) else tuple(int(n) for n in given)
-    if isinstance(first.module, nn.Linear):
+    if isinstance(first.module, nn.Linear | DelayedLinear):
         return (first.module.in_features,)
     raise UserError(
         f"the network begins with layer {first.name} ({type(first.module).__name__}), which does not tell the shape of its "
@@ -196,6 +213,19 @@ def _free(name: str, taken: set[str]) -> str:
     return name
 
 
+def _in_order(
+    layer: Layer, node: nir.NIRNode, shape: Shape, out: Shape
+) -> list[tuple[str, nir.NIRNode, Shape]]:
+    """The nodes of a layer with the shapes of their outputs: one, or with that of its delays two."""
+    delays = delay_node(layer.name, layer.module) if isinstance(layer.module, DelayedLinear) else None
+    if delays is None:
+        return [(layer.name, node, out)]
+    extra = f"{layer.name}_delay"
+    if layer.module.kind == "axonal":
+        return [(extra, delays, shape), (layer.name, node, out)]
+    return [(layer.name, node, out), (extra, delays, out)]
+
+
 # -- one layer --------------------------------------------------------------------------------------------------------
 
 
@@ -204,12 +234,15 @@ def _node(layer: Layer, shape: Shape) -> tuple[nir.NIRNode, Shape]:
     module = layer.module
     if isinstance(module, Neuron):
         return _neuron(layer.name, module, shape), shape
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear | DelayedLinear):
         if shape != (module.in_features,):
             hint = "; put a Flatten before it" if math.prod(shape) == module.in_features else ""
             raise UserError(
                 f"layer {layer.name} takes {module.in_features} inputs but gets shape {shape}{hint}"
             )
+        if isinstance(module, DelayedLinear):
+            assert layer.weight is not None
+            return weights_node(module, layer.weight, layer.bias), (module.out_features,)
         weight = _array(layer.weight)
         if layer.bias is None:
             return nir.Linear(weight), (module.out_features,)
@@ -300,6 +333,8 @@ def _metadata(m: Neuron) -> dict[str, Any]:
         meta["solver"] = m.solver
     if isinstance(m, LeakyIntegrator):
         return meta | {"learn": ",".join(learn)}
+    if getattr(m, "gradient", "surrogate") != "surrogate":
+        meta |= {"gradient": m.gradient, "slope_floor": m.slope_floor}
     return meta | {
         "threshold": _learned(m.threshold) if "threshold" in m._learn else _plain(m.threshold),
         "reset": m.reset,

@@ -1,0 +1,64 @@
+"""Writes and compiles the C++ program of a liquid with Brian2; `liquid.py` runs it. Needs an environment with Brian2.
+
+One run over all samples, end to end: before each one a gap longer than the longest delay empties what is on its way, then membranes,
+traces and weights are set back. Input is delivered one step after its spike here, and so are spikes between neurons: times and delays
+are one step less.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from brian2 import (
+    NeuronGroup,
+    SpikeGeneratorGroup,
+    SpikeMonitor,
+    Synapses,
+    defaultclock,
+    device,
+    magic_network,
+    ms,
+    prefs,
+    run,
+    second,
+    set_device,
+)
+
+GAP = 12
+
+folder = Path(sys.argv[1])
+d = dict(np.load(folder / "network.npz"))
+set_device("cpp_standalone", directory=str(folder / "program"), build_on_run=False)
+prefs.core.default_float_dtype = np.float64 if d["double"] else np.float32
+prefs.codegen.cpp.extra_compile_args_gcc = ["-O3", "-march=native", "-w"]
+defaultclock.dt = 1 * ms
+magic_network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
+
+n, length = int(d["n"]), int(d["steps"]) + GAP
+tau, ap, am, top = float(d["tau"]) * second, float(d["a_plus"]), float(d["a_minus"]), float(d["top"])
+cells = NeuronGroup(n, "dv/dt = -v / tau : 1", threshold="v >= 1", reset="v = 0", method="exact")
+source = SpikeGeneratorGroup(n, d["channel"], (d["b"] * length + d["t"]) * ms)
+drive = Synapses(source, cells, on_pre=f"v_post += {float(d['drive'])}")
+drive.connect(j="i")
+if d["stdp"]:
+    back = Synapses(
+        cells, cells,
+        "w : 1\nw0 : 1\ndx/dt = -x / (20*ms) : 1 (event-driven)\ndy/dt = -y / (20*ms) : 1 (event-driven)",
+        on_pre="v_post += w\nw = clip(w - am * y, 0, top)\nx += 1",
+        on_post="w = clip(w + ap * x, 0, top)\ny += 1",
+    )  # fmt: skip
+else:
+    back = Synapses(cells, cells, "w : 1", on_pre="v_post += w")
+back.connect(i=d["pre"], j=d["post"])
+back.w = d["w"]
+back.pre.delay = (d["late"] - 1) * ms
+cells.run_regularly("v = 0", dt=length * ms, when="start")
+if d["stdp"]:
+    back.w0 = d["w"]
+    back.run_regularly("w = w0\nx = 0\ny = 0", dt=length * ms, when="start")
+spikes = SpikeMonitor(cells)
+run(int(d["samples"]) * length * ms)
+device.build(directory=str(folder / "program"), compile=True, run=False)
+names = {k: device.get_array_filename(spikes.variables[k]) for k in ("t", "i")}
+(folder / "results.json").write_text(json.dumps({**names, "gap": GAP}))

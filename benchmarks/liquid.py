@@ -1,0 +1,228 @@
+"""Liquids of LIF neurons with delays, static and with STDP: samples per second, beside Brian2.
+
+    python benchmarks/liquid.py                       1 000 neurons at 1, 5 and 10 %; 64 samples of 250 steps
+    python benchmarks/liquid.py --brian PYTHON        the same in Brian2 (C++ standalone), in the environment of this interpreter
+    python benchmarks/liquid.py --scaling             cost of a synaptic event, 10^3 to 10^5 neurons
+    python benchmarks/liquid.py --quick --json out.json
+
+All run the same wiring, delays (1 to 10 steps), initial weights and input spikes (30 Hz per neuron), in float32; membranes, arriving
+spikes and weights begin anew with each sample. Brian2 wants numpy < 2.4, so it needs an environment of its own: its C++ program is
+built once, with -O3 -march=native, and what counts is the time of its run alone. Rounds take turns; the best counts. Brian2 pairs spikes
+where they arrive, snnkit where they leave, so rates with STDP differ a little; each row says its rate, for the speed of a liquid is a
+statement about its rate. `--check` compares static spikes with Brian2's, one by one, in float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from snnkit.events import EventTensor
+from snnkit.liquid import Liquid, Projection
+from snnkit.neurons import LIF
+from snnkit.plasticity import pair_stdp
+
+MS = 1e-3
+STEPS, TAU, HZ = 250, 20 * MS, 30.0
+RULE = {"a_plus": 1e-4, "a_minus": 1.05e-4, "bounds": (0.0, 0.02)}
+HERE = Path(__file__).parent
+
+
+def wiring(n: int, p: float) -> tuple[Projection, Projection]:
+    """One input channel per neuron, and a random network with whole delays."""
+    drive = Projection(shape=(n, n), pre=np.arange(n), post=np.arange(n), w=np.full(n, 0.55))
+    back = Projection.random(n, n, p=p, self_loops=False, seed=1)
+    generator = np.random.default_rng(2)
+    delay = MS * generator.integers(1, 11, len(back))
+    return drive, back.replaced(w=generator.uniform(0.0, 0.25 / (p * n), len(back)), delay=delay)
+
+
+def events(n: int, samples: int, steps: int = STEPS) -> EventTensor:
+    """Poisson spikes, the same for everybody."""
+    generator = torch.Generator().manual_seed(3)
+    parts = [
+        EventTensor.from_dense((torch.rand(steps, 1, n, generator=generator) < HZ * MS).float(), MS)
+        for _ in range(samples)
+    ]
+    return EventTensor.stack(parts)
+
+
+def liquid(n: int, p: float, stdp: bool) -> Liquid:
+    drive, back = wiring(n, p)
+    back = back.replaced(rule=pair_stdp(**RULE) if stdp else None)  # type: ignore[arg-type]
+    return Liquid(LIF(tau=TAU, dt=MS, reset="zero"), drive, back)
+
+
+class Ours:
+    """A liquid on so many threads."""
+
+    def __init__(self, n: int, p: float, stdp: bool, ev: EventTensor, threads: int) -> None:
+        self.liquid, self.ev, self.threads = liquid(n, p, stdp), ev, threads
+        self.run()
+
+    def run(self) -> tuple[float, int]:
+        """Seconds and spikes."""
+        start = time.perf_counter()
+        spikes = self.liquid.run(self.ev, threads=self.threads).spikes
+        return time.perf_counter() - start, spikes.nnz
+
+
+class Brian:
+    """Brian2's C++ program, built by `_brian_liquid.py` in another environment."""
+
+    def __init__(
+        self, python: str, folder: Path, n: int, p: float, stdp: bool, ev: EventTensor, double: bool = False
+    ) -> None:
+        drive, back = wiring(n, p)
+        rows = ev.rows().numpy()
+        t, b = rows // ev.shape[1], rows % ev.shape[1]
+        folder.mkdir()
+        np.savez(
+            folder / "network.npz", n=n, samples=ev.shape[1], steps=ev.shape[0], stdp=stdp, tau=TAU, double=double,
+            pre=back.pre, post=back.post, w=back.w, late=np.rint(back.delay / MS).astype(int), drive=drive.w[0],
+            t=t, b=b, channel=ev.indices.numpy(), a_plus=RULE["a_plus"], a_minus=RULE["a_minus"], top=RULE["bounds"][1],
+        )  # fmt: skip
+        done = subprocess.run(
+            [python, str(HERE / "_brian_liquid.py"), str(folder)], check=False, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        self.folder, self.shape = folder, ev.shape
+
+    def run(self) -> tuple[float, int]:
+        program = self.folder / "program"
+        subprocess.run(["./main"], cwd=program, check=True, capture_output=True)
+        seconds = float((program / "results" / "last_run_info.txt").read_text().split()[0])
+        gap = json.loads((self.folder / "results.json").read_text())["gap"]
+        return seconds * self.shape[0] / (self.shape[0] + gap), len(self.spikes()[0])
+
+    def spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Step, sample and neuron of every spike."""
+        program = self.folder / "program"
+        kind = json.loads((self.folder / "results.json").read_text())
+        t = np.fromfile(program / "results" / kind["t"], np.float64)
+        i = np.fromfile(program / "results" / kind["i"], np.int32)
+        length = self.shape[0] + kind["gap"]
+        step = np.rint(t / MS).astype(int)
+        at, inside = step // length, step % length - 1
+        keep = (inside >= 0) & (inside < self.shape[0])
+        return inside[keep], at[keep], i[keep]
+
+
+def compare(contestants: dict[str, Any], rounds: int, ev: EventTensor, synapses: float) -> dict[str, Any]:
+    """Best of some rounds in turns: samples per second, rate, synaptic events per second."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    spikes = {}
+    for _ in range(rounds):
+        for name, one in contestants.items():
+            seconds, spikes[name] = one.run()
+            times[name].append(seconds)
+    T, B, n = ev.shape
+    return {
+        name: {
+            "samples_per_s": B / min(found),
+            "rate_hz": spikes[name] / (B * T * n * MS),
+            "million_events_per_s": spikes[name] * synapses / n / min(found) / 1e6,
+        }
+        for name, found in times.items()
+    }
+
+
+def table(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+    rows = []
+    n, samples = (200, 8) if options.quick else (1000, 64)
+    ev = events(n, samples)
+    for p in (0.05,) if options.quick else (0.01, 0.05, 0.1):
+        for stdp in (False, True):
+            contestants: dict[str, Any] = {
+                f"snnkit, {k} thread{'s' * (k > 1)}": Ours(n, p, stdp, ev, k)
+                for k in sorted({1, options.threads})
+            }
+            if options.brian:
+                contestants["Brian2 C++"] = Brian(options.brian, folder / f"{p}{stdp}", n, p, stdp, ev)
+            found = compare(contestants, options.rounds, ev, p * n * n)
+            rows.append({"p": p, "stdp": stdp, "rows": found})
+            print(f"\n{n} neurons, {100 * p:g} %, {'pair STDP' if stdp else 'static'}")
+            for name, row in found.items():
+                print(
+                    f"  {name:20s} {row['samples_per_s']:8.0f} samples/s  {row['rate_hz']:5.1f} Hz  "
+                    f"{row['million_events_per_s']:7.0f} million events/s"
+                )
+    return rows
+
+
+def scaling(options: argparse.Namespace) -> list[dict[str, float]]:
+    """100 synapses per neuron; cost of a synaptic event."""
+    rows = []
+    print("\nneurons  synapses  rate   million events/s: static, STDP")
+    for n in (300, 1000) if options.quick else (1000, 3000, 10_000, 30_000, 100_000):
+        ev = events(n, max(1, 16_000 // n))
+        row: dict[str, float] = {"neurons": n}
+        for word, stdp in (("static", False), ("stdp", True)):
+            found = compare({word: Ours(n, 100 / n, stdp, ev, 1)}, 2, ev, 100 * n)[word]
+            row |= {word: found["million_events_per_s"], f"{word}_hz": found["rate_hz"]}
+        rows.append(row)
+        print(f"{n:7d}  {100 * n:8d}  {row['static_hz']:4.1f}  {row['static']:7.0f} {row['stdp']:7.0f}")
+    return rows
+
+
+def silent(options: argparse.Namespace) -> float:
+    """Nanoseconds of a neuron and step in which nothing happens."""
+    n, steps = 1000, 20_000
+    ev = EventTensor.from_events([], [], shape=n, dt=MS, steps=steps)
+    best = min(Ours(n, 0.05, False, ev, 1).run()[0] for _ in range(3))
+    print(f"\nsilent: {1e9 * best / (n * steps):.2f} ns per neuron and step")
+    return 1e9 * best / (n * steps)
+
+
+def check(options: argparse.Namespace, folder: Path) -> int:
+    """Spikes that differ from Brian2's, static, in float64."""
+    n, p = 200, 0.1
+    ev = events(n, 4)
+    brian = Brian(options.brian, folder / "check", n, p, False, ev, double=True)
+    brian.run()
+    ours = liquid(n, p, False).double()(ev).dense().bool().numpy()
+    theirs = np.zeros_like(ours)
+    theirs[brian.spikes()] = True
+    print(f"\nspikes against Brian2: {ours.sum()} and {theirs.sum()}, {(ours != theirs).sum()} differ")
+    return int((ours != theirs).sum())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
+    parser.add_argument("--brian", help="interpreter of an environment with Brian2")
+    parser.add_argument("--check", action="store_true", help="compare spikes with Brian2's")
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if options.check and not options.brian:
+        parser.error("--check compares with Brian2: give --brian PYTHON")
+    result: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if options.check:
+            result["differ"] = check(options, Path(folder))
+        result["liquid"] = table(options, Path(folder))
+    if options.scaling:
+        result["scaling"] = scaling(options)
+    result["silent_ns"] = silent(options)
+    if not options.brian:
+        print("left out: Brian2 (give --brian PYTHON)")
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -85,6 +85,10 @@ DRIVES: dict[str, tuple[Drive, ...]] = {
         Drive({"dt": 0.1 * MS}, ((0.05, 0.75, 600e-12), (0.35, 0.75, 300e-12)), 0.8, unit="V",
               current="soma, apical [A]"),
     ),
+    "ConductanceLIF": (
+        Drive({"dt": 0.5 * MS, "initial_a": 10 * MS, "tau_a": 0.1, "jump": 1e-3},
+              ((0.02, 0.18, 0.3), (0.1, 0.18, 0.2)), 0.2, unit="V", current="excitatory, inhibitory"),
+    ),
     "PSN": (Drive({"steps": 200, "causal": True, "dt": MS}, ((0.02, 0.18, 5.0),), 0.2),),
     "MaskedPSN": (Drive({"steps": 200, "order": 8, "dt": MS}, ((0.02, 0.18, 8.0),), 0.2),),
     "SlidingPSN": (Drive({"order": 8, "dt": MS}, ((0.02, 0.18, 0.55),), 0.2),),

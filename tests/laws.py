@@ -26,6 +26,7 @@ from snnkit.neurons import (
     ApicalBurst,
     BalancedResonateAndFire,
     ComplementaryLIF,
+    ConductanceLIF,
     CubaLIF,
     DeltaEncoder,
     GatedLIF,
@@ -156,6 +157,7 @@ PER_NEURON = {  # one value per neuron, three neurons
     BalancedResonateAndFire: {"omega": [20.0, 40.0, 60.0], "dt": 10 * MS},
     ApicalTwoPoint: {"tau": [10 * MS, 20 * MS, 30 * MS], "dt": MS},
     TCLIF: {"soma_to_dendrite": [0.3, 0.5, 0.8]},
+    ConductanceLIF: {"tau": [50 * MS, 100 * MS, 70 * MS], "dt": MS, "tau_e": 2 * MS, "tau_i": 3 * MS, "initial_a": 10 * MS, "tau_a": 0.1},
     ApicalBurst: {"b": [100e-12, 200e-12, 300e-12], "dt": 0.5 * MS},
     ParametricLIF: {"tau": [3 * MS, 5 * MS, 9 * MS], "dt": MS, "scale_input": False, "learn": ("tau", "threshold")},
     KLIF: {"tau": [6 * MS, 9 * MS, 12 * MS], "dt": MS, "k": [0.9, 1.0, 1.1]},
@@ -188,6 +190,7 @@ GAIN = {  # of the drive, so that each spikes neither always nor never
     BalancedResonateAndFire: 60.0,
     ApicalTwoPoint: 0.5,
     ApicalBurst: 8e-9,
+    ConductanceLIF: 2.0,
 }
 UPSWING = (QIF, EIF, AdEx, Izhikevich)  # without a hard reset they run away, and finite differences with them
 RESETS_NOTHING = (HodgkinHuxley,)  # and so has no options for it

@@ -5,6 +5,7 @@ from snnkit.neurons.adaptive import AdaptiveLIF, AdaptiveLIFState
 from snnkit.neurons.alpha import Alpha, AlphaState
 from snnkit.neurons.base import Decay, Neuron
 from snnkit.neurons.complementary import ComplementaryLIF, ComplementaryLIFState
+from snnkit.neurons.conductance import ConductanceLIF, ConductanceLIFState
 from snnkit.neurons.cuba import CubaLIF, CubaLIFState
 from snnkit.neurons.equations import Equation, neuron
 from snnkit.neurons.exponential import EIF, AdEx, AdExState, EIFState
@@ -84,6 +85,8 @@ __all__ = [
     "TCLIFState",
     "ApicalBurst",
     "ApicalBurstState",
+    "ConductanceLIF",
+    "ConductanceLIFState",
     "ParametricLIF",
     "KLIF",
     "KLIFState",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snnkit import datasets
 from snnkit.datasets import Events, transforms
+from snnkit.datasets.transformed import transformed
 from snnkit.datasets.transforms import (
     BackgroundActivity,
     Compose,
@@ -489,3 +490,13 @@ def test_absurd_times_do_no_harm(change, times):
 def test_more_noise_than_memory_is_refused():
     with pytest.raises(UserError, match="lower rate"):
         Noise(1.0)(Events([0, FAR], [1, 1], [1, 1], [0, 0], sensor=(2, 12, 16)), 0)
+
+
+def test_a_stored_dataset_takes_a_transform(tmp_path, monkeypatch):
+    plain = datasets.load("digits", "test")
+    monkeypatch.setenv("SNNKIT_CACHE", str(tmp_path))
+    changes = (Crop(8, 8), BackgroundActivity(5e-3))
+    changed = transformed(plain, changes)
+    assert changed.shape == (2, 8, 8) and same(changed[3][0], Compose(*changes)(plain[3][0]))
+    drawn = [transformed(plain, Drop(0.5), seed=k)[3][0] for k in (0, 0, 1)]
+    assert same(drawn[0], drawn[1]) and not same(drawn[0], drawn[2])

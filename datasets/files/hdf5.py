@@ -42,12 +42,12 @@ TRIGGER = np.dtype([("t", "<i8"), ("p", "<i2"), ("id", "<i2")])
 class Columnar(Reader):
     """What recordings of cameras have in common: a piece is made of slices of datasets.
 
-    A layout gives `names` of its datasets, `seconds` if times are in seconds, and `slices`.
+    A layout gives `names` of its datasets, `scale`, microseconds in their unit of time, and `slices`.
     """
 
     layout = ""
     names: tuple[str, ...] = ("",)
-    seconds = False
+    scale = 1.0
 
     def __init__(self, path: Path, options: Options, file: h5py.File):
         header = {"layout": self.layout, **attributes(file)}
@@ -76,7 +76,7 @@ class Columnar(Reader):
             for start in range(0, min(lengths), step):
                 with h5_errors():
                     slices = self.slices(columns, start, min(start + step, min(lengths)))
-                yield from sound(*slices, size=self.size, first=start, seconds=self.seconds)
+                yield from sound(*slices, size=self.size, first=start, scale=self.scale)
             if len(set(lengths)) > 1:
                 raise Damaged(None, f"truncated: {', '.join(self.names)} have the lengths {lengths}")
 
@@ -118,7 +118,7 @@ class Seconds(Columnar):
 
     layout = "events/xs, ys, ts, ps"
     names = ("events/ts", "events/xs", "events/ys", "events/ps")
-    seconds = True
+    scale = 1e6
 
     def slices(self, columns: list[h5py.Dataset], start: int, stop: int) -> tuple[NDArray[Any], ...]:
         t, x, y, p = (_numbers(c[start:stop]) for c in columns)
@@ -129,7 +129,7 @@ class Mvsec(Columnar):
     """/davis/left/events, rows of x, y, t in seconds, p; `sample` is "left" (the default) or "right"."""
 
     layout = "MVSEC"
-    seconds = True
+    scale = 1e6
 
     def __init__(self, path: Path, options: Options, file: h5py.File):
         sides = [side for side in ("left", "right") if member(file, f"davis/{side}/events") is not None]

@@ -61,8 +61,10 @@ def member(group: h5py.Group, name: str) -> Any:
         return node
 
 
-def dataset(group: h5py.Group, name: str, axes: int = 1) -> h5py.Dataset:
+def dataset(group: h5py.Group, name: str, axes: int = 1, *, variable: bool = False) -> h5py.Dataset:
     """A dataset with so many axes whose content is in this file and is not much larger than the file.
+
+    Only if `variable` its elements may be lists or texts of variable length, which the HDF5 library must not read.
 
     Raises:
         Damaged: it is not so.
@@ -74,6 +76,8 @@ def dataset(group: h5py.Group, name: str, axes: int = 1) -> h5py.Dataset:
     with h5_errors():
         if len(found.shape or ()) != axes:
             raise Damaged(None, f"{name} has the shape {found.shape}; expected {axes} axes")
+        if found.dtype.hasobject and not variable:
+            raise Damaged(None, f"{name} has the type {found.dtype}; expected numbers")
         if found.is_virtual or found.external:
             raise Damaged(None, f"the content of {name} is in other files")
         most = SLACK + RATIO * Path(found.file.filename).stat().st_size
@@ -118,8 +122,9 @@ def list_of_numbers(found: h5py.Dataset, i: int, name: str) -> NDArray[Any]:
 def element_text(found: h5py.Dataset, i: int, name: str) -> str:
     """Element i of a dataset of texts."""
     with h5_errors():
-        kind = h5py.check_string_dtype(found.dtype)
-        if kind is not None and kind.length is None:
+        if found.dtype.hasobject:
+            if h5py.check_string_dtype(found.dtype) is None:
+                raise Damaged(None, f"{name} has no texts, but {found.dtype}")
             return _element(found, i, name, 1)[:LONGEST].decode("utf-8", "replace").rstrip("\0")
         return text(found[i])
 

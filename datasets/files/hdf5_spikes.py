@@ -67,7 +67,7 @@ class Recordings(Reader):
         zeros = np.zeros(n, np.uint8)
         if times.dtype.kind not in "iuf" or units.dtype.kind not in "iuf":
             raise Damaged(None, f"expected numbers, got times of {times.dtype} and units of {units.dtype}")
-        yield from sound(times[:n], units[:n], zeros, zeros, size=self.size, seconds=True)
+        yield from sound(times[:n], units[:n], zeros, zeros, size=self.size, scale=1e6)
         if len(times) != len(units):
             raise Damaged(None, f"{len(times)} times, but {len(units)} units")
 
@@ -79,7 +79,7 @@ class Spikes(Recordings):
     layout = "SHD"
 
     def __init__(self, path: Path, options: Options, file: h5py.File):
-        super().__init__(path, options, {}, len(dataset(file, "spikes/times")))
+        super().__init__(path, options, {}, len(dataset(file, "spikes/times", variable=True)))
         if options.sample is not None:
             self.header |= self._about(file, self.chosen())
 
@@ -87,7 +87,8 @@ class Spikes(Recordings):
         with opened(self.path) as file:
             i = self.chosen()
             times, units = (
-                list_of_numbers(dataset(file, f"spikes/{name}"), i, name) for name in ("times", "units")
+                list_of_numbers(dataset(file, f"spikes/{name}", variable=True), i, name)
+                for name in ("times", "units")
             )
         yield from self.trains(times, units)
 
@@ -115,10 +116,10 @@ class Spikes(Recordings):
         for key, name in (("label", "labels"), ("speaker", "extra/speaker")):
             if member(file, name) is not None:
                 with h5_errors():
-                    about[key] = element_text(dataset(file, name), i, name)
+                    about[key] = element_text(dataset(file, name, variable=True), i, name)
         label = about.get("label", "")
         if label.isdecimal() and member(file, "extra/keys") is not None:
-            keys = dataset(file, "extra/keys")
+            keys = dataset(file, "extra/keys", variable=True)
             if int(label) < len(keys):
                 about["key"] = element_text(keys, int(label), "extra/keys")
         return about
@@ -163,7 +164,7 @@ def _labels(file: h5py.File) -> list[tuple[str, str]]:
         if member(file, f"{split}_labels") is None:
             continue
         with h5_errors():
-            labels = dataset(file, f"{split}_labels")
+            labels = dataset(file, f"{split}_labels", variable=True)
             texts = labels[:] if labels.dtype.kind == "S" else None
         if texts is None:
             texts = [element_text(labels, i, f"{split}_labels") for i in range(len(labels))]

@@ -23,6 +23,9 @@ EVENT = np.dtype(
         "itemsize": 16,
     }
 )
+TRIGGER = np.dtype(
+    {"names": ["p", "t", "id"], "formats": ["<i2", "<i8", "<i2"], "offsets": [0, 8, 16], "itemsize": 24}
+)
 INDEX = np.dtype([("id", "<u8"), ("ts", "<i8")])
 INDEX_STEP = 2000  # microseconds
 MOST_INDEXES = 1 << 24
@@ -93,13 +96,7 @@ def _prophesee(file: h5py.File, events: Events, compression: str, span: int) -> 
         "CD/indexes", data=_indexes(events.t, span), maxshape=(None,), chunks=(CHUNK,)
     )
     indexes.attrs["offset"] = str(-int(events.t[0]) if len(events) else 0)
-    trigger = {
-        "names": ["p", "t", "id"],
-        "formats": ["<i2", "<i8", "<i2"],
-        "offsets": [0, 8, 16],
-        "itemsize": 24,
-    }
-    file.create_dataset("EXT_TRIGGER/events", (0,), np.dtype(trigger), maxshape=(None,), chunks=(CHUNK,))
+    file.create_dataset("EXT_TRIGGER/events", (0,), TRIGGER, maxshape=(None,), chunks=(CHUNK,))
     file.create_dataset("EXT_TRIGGER/indexes", (0,), INDEX, maxshape=(None,), chunks=(CHUNK,))
 
 

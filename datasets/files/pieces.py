@@ -21,6 +21,11 @@ def part(columns: Columns, start: int, stop: int) -> Columns:
     return Columns(columns.t[start:stop], columns.x[start:stop], columns.y[start:stop], columns.p[start:stop])
 
 
+def copied(columns: Columns) -> Columns:
+    """The same events, without the columns that they are a part of."""
+    return Columns(columns.t.copy(), columns.x.copy(), columns.y.copy(), columns.p.copy())
+
+
 def sound(
     t: NDArray[Any],
     x: NDArray[Any],
@@ -29,12 +34,12 @@ def sound(
     *,
     size: Size | None,
     first: int = 0,
-    seconds: bool = False,
+    scale: float = 1,
 ) -> Iterator[Columns]:
     """Columns of any numbers as events, up to the first that is none.
 
     Args:
-        t: microseconds, or seconds if `seconds`.
+        t: microseconds, once they are multiplied by `scale`.
         x, y: whole numbers in the sensor.
         p: 0 or 1; -1 is taken as 0.
         size: of the sensor.
@@ -43,11 +48,10 @@ def sound(
     Raises:
         Damaged: one of them is no event. The events before it have been given.
     """
-    width, height = size[:2] if size else (LARGEST + 1, LARGEST + 1)
-    # double precision: half precision, which some files have, would overflow
-    times = np.rint(t.astype(np.float64) * 1e6) if seconds else t
+    width, height, polarities = (size.width, size.height, size.polarities) if size else (LARGEST, LARGEST, 2)
+    times = _scaled(t, scale)
     good = np.abs(times) < 2.0**63 if times.dtype.kind == "f" else times <= np.iinfo(np.int64).max
-    good &= _whole(x, width) & _whole(y, height) & ((p == 0) | (p == 1) | (p == -1))
+    good &= _whole(x, width) & _whole(y, height) & ((p == 0) | (p == polarities - 1) | (p == -1))
     n = len(good) if good.all() else int(good.argmin())
     if n:
         columns = room(n)
@@ -55,6 +59,15 @@ def sound(
         yield columns
     if n < len(good):
         raise Damaged(None, f"event {first + n}: t={t[n]}, x={x[n]}, y={y[n]}, p={p[n]}")
+
+
+def _scaled(t: NDArray[Any], scale: float) -> NDArray[Any]:
+    """Times as microseconds, in double precision where they are not integers: half precision would overflow."""
+    if t.dtype.kind in "iu" and scale == 1:
+        return t
+    if t.dtype.kind in "iu" and scale < 1:
+        return t // round(1 / scale)
+    return np.rint(t.astype(np.float64) * scale)
 
 
 def _whole(values: NDArray[Any], limit: int) -> NDArray[np.bool_]:

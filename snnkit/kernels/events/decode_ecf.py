@@ -54,12 +54,12 @@ def _times(data, at, n, t):
         if count == 15:
             if at + 2 > len(data):
                 return CUT
-            count = _u16(data, at)
+            count = np.int64(_u16(data, at))
             at += 2
         if i + count > n:
             return CUT
         t[i : i + count] = np.int64(now)
-        i += count
+        i += int(count)
     return at
 
 
@@ -75,12 +75,12 @@ def _rows(data, at, n, y):
         if count == 31:
             if at + 2 > len(data):
                 return CUT
-            count = _u16(data, at)
+            count = np.int64(_u16(data, at))
             at += 2
         if i + count > n:
             return CUT
         y[i : i + count] = word >> 5
-        i += count
+        i += int(count)
     return at
 
 
@@ -113,12 +113,12 @@ def _polarities(data, at, n, p):
         if count == 127:
             if at + 2 > len(data):
                 return CUT
-            count = _u16(data, at)
+            count = np.int64(_u16(data, at))
             at += 2
         if i + count > n:
             return CUT
         p[i : i + count] = word >> 7
-        i += count
+        i += int(count)
     return at
 
 
@@ -212,7 +212,7 @@ def encode(t, x, y, p, mode, out):
         at = _put(out, at, step << 4 | min(count, 15), 1)
         if count >= 15:
             at = _put(out, at, count, 2)
-        i += count
+        i += int(count)
     if mode == PACKED:
         return _pack(x, y, p, out, at)
     i = 0
@@ -221,7 +221,7 @@ def encode(t, x, y, p, mode, out):
         at = _put(out, at, np.int64(y[i]) << 5 | min(count, 31), 2)
         if count >= 31:
             at = _put(out, at, count, 2)
-        i += count
+        i += int(count)
     return _pack_xp(x, p, out, at) if mode == PACKED_XP else _masks(x, p, out, at)
 
 
@@ -266,5 +266,5 @@ def _masks(x, p, out, at):
         at = _put(out, at, np.int64(p[i]) << 7 | min(count, 127), 1)
         if count >= 127:
             at = _put(out, at, count, 2)
-        i += count
+        i += int(count)
     return at

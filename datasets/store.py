@@ -27,8 +27,6 @@ from snnkit.datasets.packed import PackedEvents
 from snnkit.datasets.writer import COLUMNS, CONTENTS, FORMAT, Columns, Writer, read_contents
 from snnkit.errors import UserError
 
-LOCKS = ".locks"  # folder in the cache folder
-
 __all__ = [
     "cache_folder",
     "cached",
@@ -211,14 +209,19 @@ def _only_writer(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def _lock(folder: Path, timeout: float = -1) -> FileLock:
-    """The lock on writing `folder`, which the system lifts when its holder dies. Its file is empty and stays."""
-    locks = cache_folder() / LOCKS
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        locks = Path(tempfile.gettempdir())
-    return FileLock(locks / f"snnkit-{digest(str(folder.absolute()))[:16]}.lock", timeout=timeout)
+@contextlib.contextmanager
+def _lock(folder: Path, timeout: float = -1) -> Iterator[None]:
+    """Hold the lock on writing `folder`, a file beside it; the system lifts it when its holder dies.
+
+    The file goes when the lock does: who waits for it then takes a new one, for `FileLock` sees that it has no name left.
+    """
+    path = folder.parent / f".{folder.name}.lock"
+    with FileLock(path, timeout=timeout):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows deletes nothing that is open
+                path.unlink()
 
 
 # -- what is there ---------------------------------------------------------------------------------------------------

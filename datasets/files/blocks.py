@@ -14,6 +14,7 @@ from io import FileIO
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
 
 from snnkit.datasets.files.base import Columns, Damaged, Reader
@@ -58,23 +59,7 @@ class Loop:
         return words
 
     def room(self, rows: int) -> Arrays:
-        """Columns for so many rows and the few that a kernel may add, in one piece of memory that is used again."""
-        import torch
-
-        from snnkit.kernels import lease
-        from snnkit.kernels.events.decode_common import SLACK
-
-        rows += SLACK
-        shapes = [
-            ((rows, c[1]), np.dtype(c[0])) if isinstance(c, tuple) else ((rows,), np.dtype(c))
-            for c in self.columns
-        ]
-        sizes = [-(-math.prod(shape) * dtype.itemsize // 64) * 64 for shape, dtype in shapes]
-        block, at, out = lease.empty((sum(sizes),), torch.uint8).numpy(), 0, []
-        for (shape, dtype), size in zip(shapes, sizes, strict=True):
-            out.append(block[at : at + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape))
-            at += size
-        return tuple(out)
+        return room(self.columns, rows)
 
 
 class BlockReader(Reader):
@@ -102,7 +87,7 @@ class BlockReader(Reader):
         state = loop.state.copy()
         limit = size if size is not None and size <= LARGE else min(loop.capacity(), size or 1 << 62)
         limit = max(limit, 1)
-        room, n = loop.room(limit), 0
+        rows, n = loop.room(limit), 0
         damage = None
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.body)
@@ -110,19 +95,22 @@ class BlockReader(Reader):
             while damage is None and window.fill():
                 words, at = loop.view(window.content), 0
                 while True:
-                    used, n, code = loop.kernel(words[at:], state, *room, n, limit)
+                    while n >= limit:
+                        yield tuple(c[:limit] for c in rows)
+                        rows, n = _moved(loop.room(limit), rows, limit, n)
+                    used, n, code = loop.kernel(words[at:], state, *rows, n, limit)
                     at += used
-                    if n >= limit:
-                        yield tuple(c[:limit] for c in room)
-                        room, n = _moved(loop.room(limit), room, limit, n)
-                    elif code or not used or at == len(words):
+                    if code or at == len(words) or (not used and n < limit):
                         break
                 window.drop(at * loop.size)
                 if code:
                     damage = Damaged(window.position, self.reason(code, bytes(window.content[:64])))
         self.finished(state)
+        while n > limit:
+            yield tuple(c[:limit] for c in rows)
+            rows, n = _moved(loop.room(limit), rows, limit, n)
         if n:
-            yield _trimmed(room, n)
+            yield _trimmed(rows, n)
         if damage is None and len(window.content):
             left = len(window.content)
             damage = Damaged(window.position, f"truncated: the file ends {left} bytes into a record")
@@ -174,6 +162,28 @@ class _Window:
         return got > 0
 
 
+def room(columns: tuple[Any, ...], rows: int) -> Arrays:
+    """Columns for so many rows and the few that a kernel may add, in one piece of memory that is used again.
+
+    Fresh memory takes longer to come than the events that fill it.
+    """
+    from snnkit.kernels import lease
+    from snnkit.kernels.events.decode_common import SLACK
+
+    rows += SLACK
+    shapes = [
+        ((rows, c[1]), np.dtype(c[0])) if isinstance(c, tuple) else ((rows,), np.dtype(c)) for c in columns
+    ]
+    sizes = [-(-math.prod(shape) * dtype.itemsize // 64) * 64 for shape, dtype in shapes]
+    total, at, out = sum(sizes), 0, []
+    large = total >= lease.SMALLEST
+    block = lease.empty((total,), torch.uint8).numpy() if large else np.empty(total, np.uint8)
+    for (shape, dtype), size in zip(shapes, sizes, strict=True):
+        out.append(block[at : at + math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape))
+        at += size
+    return tuple(out)
+
+
 def _fill(file: FileIO, block: NDArray[np.uint8]) -> int:
     """Read until the block is full or the file ends."""
     view, got = block.data, 0
@@ -189,6 +199,6 @@ def _moved(new: Arrays, old: Arrays, start: int, stop: int) -> tuple[Arrays, int
     return new, stop - start
 
 
-def _trimmed(room: Arrays, n: int) -> Arrays:
+def _trimmed(rows: Arrays, n: int) -> Arrays:
     """The first n rows; a copy if much room would stay with them for nothing."""
-    return tuple(c[:n] if n > 0.75 * len(c) else c[:n].copy() for c in room)
+    return tuple(c[:n] if n > 0.75 * len(c) else c[:n].copy() for c in rows)

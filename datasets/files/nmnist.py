@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from snnkit.datasets.errors import DataNotFound, EventFileError
-from snnkit.datasets.files.base import Columns, Format, Options, Size, check_writable
-from snnkit.datasets.files.blocks import EVENTS, BlockReader, Loop
+from snnkit.datasets.files.base import Format, Options, Size, check_writable
+from snnkit.datasets.files.blocks import EVENTS, BlockReader, Loop, room
 from snnkit.errors import UserError
 from snnkit.recordings import Events, Sensor
 
 SENSOR: Sensor = (2, 34, 34)
 RECORD = 5  # bytes
 LAST_TIME = (1 << 23) - 1
+ENOUGH = 1 << 13  # bytes at the beginning that must make sense
 TOLERATED = 0.02  # share of wrong records in a file that is still recognised, to be told where it is damaged
 TITLE = "N-MNIST"
 
@@ -80,15 +81,15 @@ def decode_nmnist(data: bytes, source: str, *, sensor: Sensor = SENSOR) -> Event
         reason = f"truncated: {rest} of {RECORD} bytes of the last event; download it again"
         raise EventFileError(source, len(data) - rest, reason)
     records = np.frombuffer(data, dtype=np.uint8).reshape(-1, RECORD)
-    room = Columns._make(np.empty(len(records) + 1, dtype) for dtype in EVENTS)
-    used, n, code = kernel.nmnist(records, kernel.start(sensor[2], sensor[1]), *room, 0, len(records))
+    rows = room(EVENTS, len(records))
+    used, n, code = kernel.nmnist(records, kernel.start(sensor[2], sensor[1]), *rows, 0, len(records))
     if code:
         size = Size(sensor[2], sensor[1])
         reason = (
             f"{_reason(code, records[used].tobytes(), size)}; this is no N-MNIST recording, or it is damaged"
         )
         raise EventFileError(source, int(used) * RECORD, reason)
-    return Events(*(c[:n] for c in room), sensor=sensor)
+    return Events(*(c[:n] for c in rows), sensor=sensor)
 
 
 def _reason(code: int, record: bytes, size: Size) -> str:
@@ -105,7 +106,7 @@ def _reason(code: int, record: bytes, size: Size) -> str:
 
 def recognise(head: bytes, path: Path) -> bool:
     """Do nearly all records fit a sensor of 240x180, in the order of time, and no worse than if they began elsewhere?"""
-    wrong = [_wrong(head[phase:], 240, 180) for phase in range(RECORD)]
+    wrong = [_wrong(head[phase:ENOUGH], 240, 180) for phase in range(RECORD)]
     return wrong[0] <= TOLERATED and wrong[0] == min(wrong)
 
 
@@ -128,7 +129,7 @@ def _wrong(head: bytes, width: int, height: int) -> float:
 
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1 << 16)
+        return file.read(ENOUGH)
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 f"{kept} (format={forced}) after {k} inputs: {type(error).__name__}: {error}", file=sys.stderr
             )
             raise
+        if (k + 1) % 20_000 == 0:
+            print(f"seed {arguments.seed}: {k + 1} inputs, {time.perf_counter() - begin:.0f} s", flush=True)
         outcomes[name, "error" if count < 0 else "events" if count else "none"] += 1
     path.unlink()
     _report(outcomes, arguments, time.perf_counter() - begin)

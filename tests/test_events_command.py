@@ -130,7 +130,12 @@ def test_wrong_options(capfd, raw):
 
 def test_the_size_of_the_sensor_can_be_given(capfd, raw):
     assert run(["events", str(raw), "--sensor", "700x500", "--json"]) == 0
-    assert json.loads(capfd.readouterr().out)["sensor"] == {"width": 700, "height": 500, "from": "argument"}
+    assert json.loads(capfd.readouterr().out)["sensor"] == {
+        "width": 700,
+        "height": 500,
+        "polarities": 2,
+        "from": "argument",
+    }
 
 
 def test_chunks_give_the_same_numbers_as_the_whole(raw, monkeypatch):
@@ -167,3 +172,12 @@ def test_a_real_recording_with_other_streams(capfd):
     assert found["events"] == 117_667 and (found["sensor"]["width"], found["sensor"]["height"]) == (346, 260)
     assert {s["name"]: s["count"] for s in found["streams"]} == {"frames": 3, "imu": 130, "triggers": 15}
     assert found["pixels"]["hot"] > 100 and round(found["on"] * 117_667) == 72_363
+
+
+def test_a_row_of_channels_is_drawn_as_a_raster(tmp_path):
+    from snnkit.cli.recording_plots import recording_figure, save_picture
+
+    figure = recording_figure(recording(3000, sensor=(1, 1, 700)), "spikes of 700 channels")
+    assert [axis.get_ylabel() for axis in figure.axes] == ["channel", "thousand events per second"]
+    save_picture(figure, tmp_path / "raster.png")
+    assert (tmp_path / "raster.png").stat().st_size > 10_000

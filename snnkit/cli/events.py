@@ -150,7 +150,7 @@ def _event_rows(found: dict[str, Any]) -> list[list[str]]:
         ["time", f"{found['first_us']:,} to {found['last_us']:,} µs"],
         ["duration", f"{found['duration_s']:.6g} s"],
         ["mean rate", "all at one time" if mean is None else f"{_per_second(mean)}"],
-        ["ON events", f"{found['on']:.1%}"],
+        *([["ON events", f"{found['on']:.1%}"]] if found["sensor"]["polarities"] > 1 else []),
         [
             "pixels with events",
             f"{pixels['active']:,} of {pixels['all']:,} ({pixels['active'] / pixels['all']:.1%})",

@@ -41,9 +41,18 @@ def save_picture(figure: Figure, path: Path) -> None:
 
 
 def recording_figure(events: Events, title: str, *, seed: int = 0) -> Figure:
-    """The picture of a recording that has events; `seed` draws the points that are shown in space and time."""
+    """The picture of a recording that has events; `seed` draws the points that are shown in space and time.
+
+    A row of channels, as of a cochlea, is shown as a raster instead of frames.
+    """
     with rc_context(STYLE):
         figure = Figure(figsize=(12, 6.4), layout="constrained")
+        if events.sensor[1] == 1:
+            raster, rate = figure.subplots(2, 1, height_ratios=[2.5, 1], sharex=True)
+            _raster(raster, events, seed)
+            _rate(rate, events)
+            figure.suptitle(title, x=0.01, ha="left")
+            return figure
         parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.25])
         upper, lower = parts
         _frames(upper, events)
@@ -75,7 +84,9 @@ def _rate(axis: Axes, events: Events) -> None:
     sums = np.concatenate([[0], np.cumsum(events.p != 0)])
     on = sums[pieces[1]] - sums[pieces[0]]
     time = 1e3 * step * np.arange(len(on))
-    for values, colour, label in ((on, ON, "ON"), (pieces[1] - pieces[0] - on, OFF, "OFF")):
+    off = pieces[1] - pieces[0] - on
+    lines = [(on, ON, "ON"), (off, OFF, "OFF")] if events.sensor[0] > 1 else [(on + off, OFF, "events")]
+    for values, colour, label in lines:
         axis.step(time, values / step * 1e-3, color=colour, where="post", label=label)
     axis.set(xlabel="time [ms]", ylabel="thousand events per second", ylim=(0, None))
     axis.set_title("rate")
@@ -91,10 +102,24 @@ def _surface(axis: Axes, events: Events) -> None:
     axis.set(xticks=[], yticks=[])
 
 
+def _drawn(events: Events, seed: int, most: int) -> np.ndarray:
+    """Which events are drawn, in order: all of them, or `most` by chance."""
+    if len(events) <= most:
+        return np.arange(len(events))
+    return np.sort(np.random.default_rng(seed).choice(len(events), most, replace=False))
+
+
+def _raster(axis: Axes, events: Events, seed: int) -> None:
+    ids = _drawn(events, seed, 4 * CLOUD)
+    colours = np.where(events.p[ids] != 0, ON, OFF)
+    time = (events.t[ids] - events.t[0]) * 1e-3
+    axis.scatter(time, events.x[ids], c=colours, s=2, linewidths=0, rasterized=True)
+    axis.set(ylabel="channel", ylim=(-0.5, events.sensor[2] - 0.5))
+    axis.set_title("spikes" if len(ids) == len(events) else f"{len(ids)} of the spikes")
+
+
 def _cloud(axis: Any, events: Events, seed: int) -> None:
-    ids = np.arange(len(events))
-    if len(ids) > CLOUD:
-        ids = np.sort(np.random.default_rng(seed).choice(len(ids), CLOUD, replace=False))
+    ids = _drawn(events, seed, CLOUD)
     time = (events.t[ids] - events.t[0]) * 1e-3
     colours = np.where(events.p[ids] != 0, ON, OFF)
     axis.scatter(time, events.x[ids], events.y[ids], c=colours, s=3, alpha=0.6, linewidths=0, rasterized=True)
@@ -102,7 +127,7 @@ def _cloud(axis: Any, events: Events, seed: int) -> None:
         xlabel="time [ms]", ylabel="x", zlabel="y", ylim=(0, events.sensor[2]), zlim=(events.sensor[1], 0)
     )
     axis.view_init(elev=15, azim=-60)
-    axis.set_box_aspect((2, 1, min(2.0, events.sensor[1] / events.sensor[2])), zoom=1.2)
+    axis.set_box_aspect((2, 1, float(np.clip(events.sensor[1] / events.sensor[2], 0.3, 2.0))), zoom=1.2)
     for side in (axis.xaxis, axis.yaxis, axis.zaxis):
         side.set_major_locator(MaxNLocator(3))
     axis.set_title("ON and OFF events" if len(ids) == len(events) else f"{len(ids)} of the events")

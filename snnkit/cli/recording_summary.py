@@ -68,9 +68,10 @@ def summarise(reader: Reader, *, keep: int = 0) -> tuple[dict[str, Any], Events]
 
 def _file(reader: Reader) -> dict[str, Any]:
     info = reader.info
-    size = (
-        None if info.width is None else {"width": info.width, "height": info.height, "from": info.size_from}
-    )
+    size = None
+    if reader.size is not None:
+        polarities, height, width = reader.size.sensor
+        size = {"width": width, "height": height, "polarities": polarities, "from": info.size_from}
     return {
         "file": str(reader.path),
         "bytes": reader.path.stat().st_size,

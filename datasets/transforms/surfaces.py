@@ -165,7 +165,7 @@ class SITS(View):
     pixel becomes (2r+1)². Only the order of events matters: the same motion at another speed gives the same surface.
 
     Source: J. Manderscheid et al., "Speed invariant time surface for learning to detect corner points", CVPR (2019),
-    doi:10.1109/CVPR.2019.01048, with r = 6.
+    doi:10.1109/CVPR.2019.01049, with r = 6.
     """
 
     radius: int = 6

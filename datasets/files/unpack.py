@@ -41,10 +41,10 @@ def unpack(data: bytes, codec: str, budget: Budget, position: int | None = None)
     """
     if not codec:
         return data
-    reader = READERS[codec](data)
     pieces, total = [], 0
     step = max(FIRST, 4 * len(data))
     try:
+        reader = READERS[codec](data)
         while piece := reader.read(min(step, budget.left - total + 1)):
             pieces.append(piece)
             total += len(piece)

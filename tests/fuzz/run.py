@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 
 ROOM = 1 << 30  # bytes of address space beyond what the process has when it begins
-TRACED = 50  # one in so many is read with the peak of its memory measured
+TRACED = 200  # one in so many is read with the peak of its memory measured
 
 
 def main() -> int:

@@ -45,10 +45,14 @@ def naive_correlation(events, tau, k=1, same_polarity=False, diagonal=True, own=
 def naive_order_n(events, tau, own=False):
     columns, lines, stays = {}, {}, []
     for t, x, y, _ in rows(events):
-        near = [columns.get(u) for u in (x - 1, x, x + 1) if own or u != x]
-        passes = any(e and t - e[0] < tau and abs(e[1] - y) <= 1 for e in near)
-        near = [lines.get(v) for v in (y - 1, y, y + 1) if own or v != y]
-        passes |= any(e and t - e[0] < tau and abs(e[1] - x) <= 1 for e in near)
+        found = [(u, *columns[u]) for u in (x - 1, x, x + 1) if u in columns]
+        near = [(s, (u, v)) for u, s, v in found]
+        found = [(v, *lines[v]) for v in (y - 1, y, y + 1) if v in lines]
+        near += [(s, (u, v)) for v, s, u in found]
+        passes = any(
+            t - s < tau and abs(u - x) <= 1 and abs(v - y) <= 1 and (own or (u, v) != (x, y))
+            for s, (u, v) in near
+        )
         stays.append(passes)
         columns[x], lines[y] = (t, y), (t, x)
     return stays

@@ -89,9 +89,10 @@ def _check_neighbours(neighbours: int) -> None:
 class OrderN(Transform):
     """A background-activity filter with one memory cell per column and per row instead of one per pixel.
 
-    The last event of each column keeps (t, y), that of each row (t, x). An event passes if a column beside its own, or a
-    row beside its own, has an entry less than `tau` seconds old whose coordinate differs by at most 1. Newer events
-    overwrite older ones elsewhere in the column, so it passes less than `BackgroundActivity`, never more.
+    The last event of each column keeps (t, y), that of each row (t, x). An event passes if its own column or one beside it, or
+    its own row or one beside it, has an entry less than `tau` seconds old whose coordinate differs by at most 1, unless that
+    is the event's own pixel (`own=True` counts it). Later events elsewhere overwrite an entry, so it passes less than
+    `BackgroundActivity`, never more.
 
     Source: A. Khodamoradi, R. Kastner, "O(N)-space spatiotemporal filter for reducing noise in neuromorphic vision
     sensors", IEEE Trans. Emerging Topics in Computing (2018), doi:10.1109/TETC.2017.2788865.

@@ -104,10 +104,12 @@ def order_n(t, x, y, p, offsets, sensor, tau, own):
             cx, cy, after = np.int64(x[i]), np.int64(y[i]), t[i] - tau
             found = False
             for u in range(*_near(cx, W)):
-                if (u != cx or own) and column_t[u] > after and abs(column_y[u] - cy) <= 1:
+                away = abs(column_y[u] - cy)
+                if column_t[u] > after and away <= 1 and (own or u != cx or away != 0):
                     found = True
             for v in range(*_near(cy, H)):
-                if (v != cy or own) and row_t[v] > after and abs(row_x[v] - cx) <= 1:
+                away = abs(row_x[v] - cx)
+                if row_t[v] > after and away <= 1 and (own or v != cy or away != 0):
                     found = True
             stays[i] = found
             column_t[cx], column_y[cx] = t[i], cy

@@ -19,6 +19,7 @@ from snnkit.layers import (
     DelayedLinear,
     DelayWidth,
     Linear,
+    Recurrent,
     Sequential,
     Stream,
     clamp_after,
@@ -26,7 +27,7 @@ from snnkit.layers import (
     delay_parameters,
     rounded,
 )
-from snnkit.neurons import LIF
+from snnkit.neurons import IF, LIF
 
 MS = 1e-3
 ROUTES = {
@@ -474,3 +475,42 @@ def test_wrong_input_is_named():
         layer.step(torch.zeros(2, 5), layer.initial_state(torch.zeros(3, 5)))
     with pytest.raises(TypeError, match="tensor or an EventTensor"):
         layer(np.zeros((9, 3, 5)))
+
+
+# -- loops and peers --------------------------------------------------------------------------------------------------
+
+
+def test_delays_in_a_loop_come_on_top_of_its_step():
+    back = layer_of("integer", n_in=3, n_out=3, longest=5, learn_delays=False)
+    back.weight.data.copy_(torch.eye(3).roll(1, 1))  # each drives the next
+    back.delay.copy_(torch.tensor([2.0, 0.0, 5.0]).unsqueeze(1).expand(3, 3))
+    net = Recurrent(IF(), back)
+    x = torch.zeros(20, 1, 3)
+    x[0, 0, 0] = 1.0
+    spikes = net(x)[:, 0].nonzero().tolist()
+    assert spikes[:5] == [[0, 0], [3, 1], [4, 2], [10, 0], [13, 1]]
+    head, state = net.scan(x[:2])  # one spike is under way
+    tail, _ = net.scan(x[2:], state)
+    assert torch.equal(torch.cat([head, tail])[:, 0].nonzero(), torch.tensor(spikes))
+
+
+@pytest.mark.parametrize("version,form,tolerance", [("v1", "two-tap", 5e-6), ("gauss", "gaussian", 3e-6)])
+def test_agrees_with_the_dcls_package(version, form, tolerance):
+    modules = pytest.importorskip("DCLS.construct.modules")
+    K, layer = 25, layer_of(form, n_in=6, n_out=5, longest=24, sigma=3.0)
+    theirs = modules.Dcls1d(
+        6, 5, kernel_count=1, groups=1, dilated_kernel_size=K, bias=False, version=version
+    )
+    with torch.no_grad():
+        theirs.weight.copy_(layer.weight.t().unsqueeze(2))
+        theirs.P.copy_((K // 2 - layer.delay).t().view(theirs.P.shape))  # a later tap is a shorter delay
+        if form == "gaussian":
+            theirs.SIG.fill_(3.0 - 0.27)
+    x = drive(40, 4, 6, dtype=torch.float32, graded=False)[0].requires_grad_()
+    y = layer(x)
+    z = theirs(torch.nn.functional.pad(x.permute(1, 2, 0), (K - 1, 0))).permute(2, 0, 1)
+    g = torch.randn(y.shape, generator=torch.Generator().manual_seed(7))
+    ours = [y, *torch.autograd.grad(y, (x, layer.weight, layer.delay), g)]
+    dx, dw, dp = torch.autograd.grad(z, (x, theirs.weight, theirs.P), g)
+    for a, b in zip(ours, (z, dx, dw[:, :, 0].t(), -dp[0, :, :, 0].t()), strict=True):
+        assert float((a - b).detach().abs().max()) < tolerance * float(b.detach().abs().max())

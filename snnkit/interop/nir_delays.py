@@ -91,7 +91,9 @@ def read_weights(
                 f"delay_steps has shape {tuple(steps.shape)}; expected {tuple(layer.delay.t().shape)}"
             )
         layer.delay.copy_(steps.t())
-        layer.width = torch.tensor(float(meta["sigma"]), dtype=torch.float64)  # as written, in double precision
+        layer.width = torch.tensor(
+            float(meta["sigma"]), dtype=torch.float64
+        )  # as written, in double precision
         return _fill(layer, linear)
     last = next(reversed(before), None)
     if last is None or not isinstance(before[last], Delay):

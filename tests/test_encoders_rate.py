@@ -95,6 +95,9 @@ def test_dead_time_is_kept_and_compensated():
     assert (
         abs(len(spikes) / 400 / 5.0 - 200) < 1.0
     )  # the first gap lacks its dead time: at most 0.4 spikes more
+    first = np.array([spikes.t[spikes.channel == n][0] for n in range(400)])
+    expected = 1 - np.exp(-200 / (1 - 200 * 2e-3) * 2e-3)  # r' = 333 Hz
+    assert abs((first < 2e-3).mean() - expected) < 4 * 0.5 / 400**0.5
     binned = rate.poisson(x, steps=5000, dt=1e-3, rate=250.0, refractory=2e-3, seed=5)
     assert binned.values is None
     assert abs(rate.decode(binned, rate=250.0).mean().item() - 0.8) < 0.005

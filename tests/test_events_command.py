@@ -146,6 +146,16 @@ def test_chunks_give_the_same_numbers_as_the_whole(raw, monkeypatch):
     assert np.array_equal(kept.t, again.t) and np.array_equal(kept.x, inspect(raw).events().x[:1500])
 
 
+def test_a_very_large_sensor_takes_no_memory_for_its_empty_pixels(raw, monkeypatch, capfd):
+    plain, _ = summarise(inspect(raw))
+    monkeypatch.setattr(recording_summary, "DENSE", 0)
+    monkeypatch.setattr(recording_summary, "CHUNK", 900)
+    assert summarise(inspect(raw))[0] == plain
+    huge = summarise(inspect(raw, sensor=(2, 32767, 32767)))[0]
+    assert huge["pixels"] == plain["pixels"] | {"all": 32767**2}
+    assert "--sensor" in mistake(capfd, raw, "--sensor", "32767x32767", "--plot", "huge.png")
+
+
 def test_rate_doubles_its_bins_until_all_events_fit():
     rate, g = Rate(), np.random.default_rng(0)
     t = 9_000_000 + np.sort(g.integers(0, 10_000_000, 5000))

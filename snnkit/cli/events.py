@@ -13,6 +13,7 @@ from snnkit.cli.common import Json, OutFile, Seed, emit, existing_file, show_tab
 from snnkit.cli.text_plot import bars
 from snnkit.errors import UserError
 
+LARGEST = 1 << 24  # pixels of a sensor that is drawn
 SHOWN = 5_000_000  # events that a picture shows: the first ones
 
 
@@ -102,6 +103,11 @@ def _draw(found: dict[str, Any], shown: Any, plot: Path, seed: int) -> str:
 
     if not len(shown):
         raise UserError(f"{found['file']} has no events to plot")
+    _, height, width = shown.sensor
+    if height * width > LARGEST:
+        raise UserError(
+            f"a sensor of {width}x{height} pixels is too large to plot; if it is smaller, give its size with --sensor"
+        )
     part = "" if len(shown) == found["events"] else f", the first {len(shown):,}"
     title = f"{Path(found['file']).name}: {found['format']}, {found['events']:,} events{part}"
     save_picture(recording_figure(shown, title, seed=seed), plot)

@@ -16,6 +16,7 @@ CHUNK = 1_000_000  # events read at a time
 BINS = 60  # of the rate over time
 SIGMAS = 5.0  # a pixel is hot above mean + SIGMAS · std of the pixels that fire
 LISTED = 10  # hot pixels named one by one
+DENSE = 1 << 23  # pixels of a sensor that are all counted; a file may claim to have a billion
 
 
 class Rate:
@@ -46,15 +47,38 @@ class Rate:
         return self.counts[:, : used[-1] + 1] if len(used) else self.counts[:, :0]
 
 
+class Pixels:
+    """Events per pixel; of a very large sensor only for the pixels that have some."""
+
+    def __init__(self) -> None:
+        self.places, self.counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+
+    def add(self, part: Events) -> None:
+        _, height, width = part.sensor
+        places = part.y.astype(np.int64) * width + part.x
+        if height * width <= DENSE:
+            found = np.bincount(places, minlength=height * width)
+            self.counts = self.counts + found if len(self.counts) else found
+            return
+        places, found = np.unique(places, return_counts=True)
+        self.places, at = np.unique(np.concatenate([self.places, places]), return_inverse=True)
+        self.counts = np.bincount(at, weights=np.concatenate([self.counts, found])).astype(np.int64)
+
+    def result(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Flat places of the pixels that have events, and how many."""
+        if len(self.places):
+            return self.places, self.counts
+        active = np.flatnonzero(self.counts)
+        return active, self.counts[active]
+
+
 def summarise(reader: Reader, *, keep: int = 0) -> tuple[dict[str, Any], Events]:
     """The numbers as JSON, and the first `keep` events, in order of time, for pictures."""
-    rate, counts, kept, n, on = Rate(), np.zeros(0, np.int64), [], 0, 0
+    rate, pixels, kept, n, on = Rate(), Pixels(), [], 0, 0
     first, last, sensor = np.iinfo(np.int64).max, np.iinfo(np.int64).min, (2, 1, 1)
     for part in reader.chunks(CHUNK):
         sensor = part.sensor
-        pixels = sensor[1] * sensor[2]
-        counts = counts if len(counts) else np.zeros(pixels, np.int64)
-        counts += np.bincount(part.y.astype(np.int64) * sensor[2] + part.x, minlength=pixels)
+        pixels.add(part)
         rate.add(part.t, part.p)
         first, last = min(first, int(part.t.min())), max(last, int(part.t.max()))
         if n < keep:
@@ -62,7 +86,7 @@ def summarise(reader: Reader, *, keep: int = 0) -> tuple[dict[str, Any], Events]
         n, on = n + len(part), on + int(np.count_nonzero(part.p))
     found: dict[str, Any] = _file(reader) | {"events": n}
     if n:
-        found |= _times(first, last, n, rate) | {"on": on / n} | _pixels(counts, sensor[2])
+        found |= _times(first, last, n, rate) | {"on": on / n} | _pixels(pixels, sensor)
     return found, _in_order(kept, keep, sensor)
 
 
@@ -104,18 +128,19 @@ def _times(first: int, last: int, n: int, rate: Rate) -> dict[str, Any]:
     }
 
 
-def _pixels(counts: NDArray[np.int64], width: int) -> dict[str, Any]:
+def _pixels(pixels: Pixels, sensor: tuple[int, int, int]) -> dict[str, Any]:
+    places, counts = pixels.result()
     hot = np.flatnonzero(outliers(counts, SIGMAS))
-    order = hot[np.argsort(-counts[hot], kind="stable")]
+    order = hot[np.argsort(-counts[hot], kind="stable")][:LISTED]
+    y, x = np.divmod(places[order], sensor[2])
+    hottest = zip(x.tolist(), y.tolist(), counts[order].tolist(), strict=True)
     return {
         "pixels": {
-            "active": int(np.count_nonzero(counts)),
-            "all": len(counts),
+            "active": len(places),
+            "all": sensor[1] * sensor[2],
             "hot": len(hot),
             "hot_events": int(counts[hot].sum()),
-            "hottest": [
-                {"x": int(i % width), "y": int(i // width), "events": int(counts[i])} for i in order[:LISTED]
-            ],
+            "hottest": [{"x": u, "y": v, "events": n} for u, v, n in hottest],
         }
     }
 

@@ -140,6 +140,17 @@ class Batches:
         return binned.grid(packed), torch.from_numpy(part.labels)
 
 
+def _no_recordings(dataset: object) -> str:
+    what = (
+        f"{getattr(dataset, 'name', type(dataset).__name__)} has {getattr(dataset, 'kind', 'other things')}"
+    )
+    if hasattr(dataset, "encode"):
+        hint = "make events of them with .encode(encoder), or give them to torch's DataLoader as they are"
+    else:
+        hint = "write their recordings to a folder with snnkit.datasets.pack, and take .dataset() of what it returns"
+    return f"expected a dataset of recordings, but {what}: {hint}"
+
+
 def _ahead(items: Iterator[Batch], count: int) -> Iterator[Batch]:
     """The same items in the same order, each made by a thread while those before it are used."""
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
@@ -188,11 +199,7 @@ def batches(
     >>> train = datasets.batches(datasets.load("digits"), dt=10e-3, steps=30, shuffle=True)  # doctest: +SKIP
     """
     if not isinstance(dataset, EventDataset):
-        what = f"{getattr(dataset, 'name', type(dataset).__name__)} has {getattr(dataset, 'kind', 'other things')}"
-        raise UserError(
-            f"expected a dataset of recordings, but {what}: make events of them with .encode(encoder), "
-            "or give them to torch's DataLoader as they are"
-        )
+        raise UserError(_no_recordings(dataset))
     if not len(dataset):
         raise UserError(f"{dataset.name} has no samples to make batches of")
     if batch_size < 1 or prefetch < 0:

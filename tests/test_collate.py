@@ -84,6 +84,14 @@ def test_edges_are_where_the_steps_begin(dt):
     assert (bins_of(edges[1:] - 1, 1e-6, dt) < k[1:]).all()
 
 
+def test_whatever_was_in_the_memory_is_overwritten(monkeypatch):
+    monkeypatch.setattr("snnkit.kernels.lease.empty", lambda shape, dtype: torch.full(shape, 7, dtype=dtype))
+    packed = random_packed(np.random.default_rng(0), [40, 0, 90], (2, 5, 6), 30_000)
+    twin = naive(packed, 1e-3, 40)
+    same(packed.tensor(dt=1e-3, steps=40), twin)
+    assert torch.equal(packed.frames(dt=1e-3, steps=40), twin.dense())
+
+
 def test_parts_and_orders_are_slices_of_the_whole():
     packed = random_packed(np.random.default_rng(0), [40, 0, 90, 10], (2, 5, 6), 30_000)
     for ids in ([2, 0], [1], [3, 3, 1], []):

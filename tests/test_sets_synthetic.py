@@ -14,6 +14,7 @@ from snnkit import datasets
 from snnkit.datasets import archive, store
 from snnkit.datasets.errors import DataNotFound, EventFileError
 from snnkit.datasets.sets import speech
+from snnkit.errors import UserError
 from snnkit.recordings import Events
 
 h5py = pytest.importorskip("h5py")
@@ -271,6 +272,8 @@ def test_dsec_stays_in_its_files(root):
     assert len(ds) == 1 and ds.classes == ("thun_00_a",)
     with pytest.raises(DataNotFound, match="right camera"):
         datasets.load("dsec", root=root, side="right")
+    with pytest.raises(UserError, match=r"files of long recordings: write .* snnkit.datasets.pack"):
+        datasets.batches(ds, dt=1e-3)
     pytest.importorskip("snnkit.datasets.files.hdf5")
     events, _ = ds[0]
     assert rows(events) == [(3, 0, 0, 0), (4, 639, 479, 1), (9, 5, 6, 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class Sequences(Labelled):
     """Recordings that stay in their files: `ds[i] -> (Events, i)` reads one whole, `chunks` piece by piece."""
 
     files: tuple[Path, ...] = ()
+
+    kind: ClassVar[str] = "files of long recordings"
 
     def _stored(self) -> int:
         return len(self.files)

@@ -11,7 +11,7 @@ from snnkit.datasets.files import inspect
 from snnkit.recordings import Events
 
 COLUMNS = ("t", "x", "y", "p")
-MOST = 256 << 20  # bytes of memory that reading a small file may take
+MOST = 64 << 20  # bytes of memory that reading a small file may take
 
 
 def same(a: Events, b: Events) -> bool:

@@ -150,7 +150,7 @@ def test_bombs_are_refused(codec):
     bomb = lz4.frame.compress(zeros) if codec == "lz4" else zstandard.ZstdCompressor().compress(zeros)
     budget = Budget(len(bomb))
     if codec == "lz4":  # which cannot shrink more than 255-fold
-        assert len(unpack(bomb, codec, Budget(len(bomb)))) == len(zeros)
+        assert len(unpack(bomb, codec, Budget(4 * len(bomb)))) == len(zeros)
         budget.left = 70 << 20
     del zeros
     with pytest.raises(Damaged, match="unpacks to more than"):

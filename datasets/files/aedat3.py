@@ -151,7 +151,7 @@ class Aedat3(Reader):
                     raise Damaged(place, f"truncated: {left} of the packet's {number} events are there")
                 return
             ends = [start + number * size, start + capacity * size]
-            good = (e for e in ends if e == self._end or self._head(file, e) is not None)
+            good = (e for e in ends if e == self._end or (e < self._end and self._head(file, e) is not None))
             position = next(good, ends[0])
 
     def _head(self, file: BinaryIO, position: int) -> tuple[int, ...] | None:

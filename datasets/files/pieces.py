@@ -16,6 +16,11 @@ def room(n: int) -> Columns:
     return Columns(np.empty(n, np.int64), np.empty(n, np.int16), np.empty(n, np.int16), np.empty(n, np.uint8))
 
 
+def empty_columns() -> Columns:
+    """No events."""
+    return room(0)
+
+
 def part(columns: Columns, start: int, stop: int) -> Columns:
     """Events start to stop, no copy."""
     return Columns(columns.t[start:stop], columns.x[start:stop], columns.y[start:stop], columns.p[start:stop])

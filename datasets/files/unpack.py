@@ -11,7 +11,7 @@ from typing import Any
 
 from snnkit.datasets.files.base import Damaged
 
-SLACK, RATIO = 1 << 26, 100
+SLACK, RATIO = 1 << 24, 100
 FIRST = 1 << 16  # bytes of the first step
 WINDOW = 1 << 27  # largest window of Zstd, its own default
 

@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 _CONTENTS = {
     "camera": ["record", "record_packed", "pixel_events", "Camera", "Saccades"],
+    "camera_pixel": ["DVS"],
+    "camera_readout": ["Readout"],
+    "video": ["record_video"],
+    "saccade": ["record_saccades", "SaccadeCamera"],
+    "cochlea": ["Cochlea", "MelCochlea", "SiliconCochlea"],
+    "heidelberg": ["HeidelbergCochlea"],
     "phase": ["Phase"],
     "burst": ["Burst", "GrowingBurst"],
     "population": ["Gaussian"],
@@ -21,7 +27,17 @@ _CONTENTS = {
     "times": ["SpikeTimes"],
     "signals": ["Scale", "snr", "spike_rate", "noise_rms", "filtered", "threshold_for"],
 }
-_MODULES = ["rate", "latency", "direct", *_CONTENTS]
+_MODULES = [
+    "rate",
+    "latency",
+    "direct",
+    "cochlea_codes",
+    "gammatone",
+    "hair_cell",
+    "mel",
+    "membrane",
+    *_CONTENTS,
+]
 _HOME = {name: module for module, names in _CONTENTS.items() for name in names}
 
 __all__ = [*_HOME, *_MODULES]  # noqa: PLE0604 (the names are strings)
@@ -31,25 +47,42 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         bsa,
         burst,
         camera,
+        camera_pixel,
+        camera_readout,
+        cochlea,
+        cochlea_codes,
         delta,
         direct,
+        gammatone,
+        hair_cell,
+        heidelberg,
         latency,
+        mel,
+        membrane,
         phase,
         population,
         rate,
+        saccade,
         sigma_delta,
         signals,
         times,
+        video,
     )
     from snnkit.encoders.bsa import BSA, Hough
     from snnkit.encoders.burst import Burst, GrowingBurst
     from snnkit.encoders.camera import Camera, Saccades, pixel_events, record, record_packed
+    from snnkit.encoders.camera_pixel import DVS
+    from snnkit.encoders.camera_readout import Readout
+    from snnkit.encoders.cochlea import Cochlea, MelCochlea, SiliconCochlea
     from snnkit.encoders.delta import DeltaModulator, MovingWindow, SendOnDelta, StepForward, TemporalContrast
+    from snnkit.encoders.heidelberg import HeidelbergCochlea
     from snnkit.encoders.phase import Phase
     from snnkit.encoders.population import Gaussian
+    from snnkit.encoders.saccade import SaccadeCamera, record_saccades
     from snnkit.encoders.sigma_delta import Messages, SigmaDelta, SignedSigmaDelta
     from snnkit.encoders.signals import Scale, filtered, noise_rms, snr, spike_rate, threshold_for
     from snnkit.encoders.times import SpikeTimes
+    from snnkit.encoders.video import record_video
 
 
 def __getattr__(name: str) -> Any:

@@ -158,8 +158,9 @@ class MelCochlea(_Ear):
         fs = checked_rate(self.rate if rate is None else rate)
         top = highest(self.high, 7600.0, fs, self.low)
         clip = with_rms(checked_audio(audio), self.rms)
-        bank = {"bands": self.bands, "low": self.low, "high": top, "window": self.window, "hop": self.hop}
-        return mel_energy(clip, fs, **bank)
+        return mel_energy(
+            clip, fs, bands=self.bands, low=self.low, high=top, window=self.window, hop=self.hop
+        )
 
     def _spikes(self, clip: NDArray[np.float64], rate: float) -> Events:
         x, step = self.energies(clip, rate), max(round(self.hop * rate), 1) / rate

@@ -131,7 +131,10 @@ class SaccadeCamera:
         pixels = pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
         if pixels.ndim != 2:
             raise UserError(f"expected one image of shape (h, w) or (1, h, w), got {pixels.shape}")
-        where = {"camera": self.camera, "path": self.path, "pad": self.pad, "seed": self.seed}
         if self.dvs is None:
-            return record_packed(pixels, **where)[0]
-        return record_saccades(pixels, dvs=self.dvs, **where)[0]
+            found = record_packed(pixels, camera=self.camera, path=self.path, pad=self.pad, seed=self.seed)
+        else:
+            found = record_saccades(
+                pixels, dvs=self.dvs, camera=self.camera, path=self.path, pad=self.pad, seed=self.seed
+            )
+        return found[0]

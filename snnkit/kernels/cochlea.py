@@ -123,10 +123,8 @@ def ladder(x, low, step, levels):
         for c in range(C):
             before, after = x[t - 1, c], x[t, c]
             up = after > before
-            first, last = (before, after) if up else (after, before)
-            # levels in (first, last]
-            j0 = max(0, np.int64(np.floor((first - low) / step)) + 1)
-            j1 = min(levels - 1, np.int64(np.floor((last - low) / step)))
+            first, last = np.int64(np.floor((before - low) / step)), np.int64(np.floor((after - low) / step))
+            j0, j1 = max(min(first, last) + 1, 0), min(max(first, last), levels - 1)  # in (lower, upper]
             m = j1 - j0 + 1
             if m <= 0:
                 continue

@@ -338,3 +338,23 @@ def test_modulators_of_ones_own_are_refused_without_a_name(tmp_path):
     liquid = Liquid(cell(), Projection.dense(M, N), modulators=Modulators({"A": 1.0}, lambda A: A))
     with pytest.raises(UserError, match="the modulators has no name"):
         save(liquid, tmp_path / "a.safetensors")
+
+
+def test_weak_synapses_give_way_to_new_ones():
+    made = Projection.random(
+        30, 30, p=0.3, w=(0.0, 1.0), self_loops=False, inhibitory=0.2, delay=(1 * MS, 5 * MS), seed=0
+    )
+    again = made.rewired(0.3, w=0.5, seed=1)
+    moved = np.abs(made.w) < 0.3
+    assert 0.2 < moved.mean() < 0.4 and len(again) == len(made)
+    assert np.array_equal(made.pre[~moved], again.pre[~moved]) and np.array_equal(
+        made.w[~moved], again.w[~moved]
+    )
+    cells = again.pre.astype(int) * 30 + again.post
+    assert len(set(cells.tolist())) == len(cells) and (again.pre != again.post).all()
+    assert not set(cells[moved].tolist()) & set((made.pre.astype(int) * 30 + made.post).tolist())
+    assert (again.w[moved] == 0.5 * again.sign[again.pre[moved]]).all() and np.array_equal(
+        again.delay, made.delay
+    )
+    with pytest.raises(UserError, match="fewer pairs are free"):
+        Projection.dense(3, 3).rewired(2.0, w=1.0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from snnkit import neurons
+from snnkit import neurons, plasticity
 from snnkit.errors import UserError, nearest
 from snnkit.neurons import surrogate
 from snnkit.neurons.base import Neuron
@@ -22,8 +22,10 @@ def neuron_options(neuron: Neuron) -> dict[str, Any]:
         UserError: it is not one of `snnkit.neurons`, or an option of it left no trace.
     """
     name = type(neuron).__name__
-    if getattr(neurons, name, None) is not type(neuron):
-        raise UserError(f"{name} is not a neuron of snnkit.neurons, so a file cannot name it")
+    if _known().get(name) is not type(neuron):
+        raise UserError(
+            f"{name} is not a neuron of snnkit.neurons or snnkit.plasticity, so a file cannot name it"
+        )
     options: dict[str, Any] = {}
     for option in _parameters(type(neuron)):
         value = neuron._learn if option == "learn" else getattr(neuron, option, None)
@@ -41,7 +43,7 @@ def neuron_options(neuron: Neuron) -> dict[str, Any]:
 
 def neuron_from(data: Mapping[str, Any]) -> Neuron:
     """The neuron that `neuron_options` described."""
-    known = {n: c for n, c in vars_of(neurons).items() if isinstance(c, type) and issubclass(c, Neuron)}
+    known = _known()
     if data["class"] not in known:
         raise UserError(f"unknown neuron {data['class']!r}; {nearest(str(data['class']), known)}")
     options = {}
@@ -54,8 +56,10 @@ def neuron_from(data: Mapping[str, Any]) -> Neuron:
     return known[data["class"]](**options)
 
 
-def vars_of(module: Any) -> dict[str, Any]:
-    return {name: getattr(module, name) for name in module.__all__}
+def _known() -> dict[str, type[Neuron]]:
+    """Neurons that a file may name."""
+    public = {name: getattr(room, name) for room in (neurons, plasticity) for name in room.__all__}
+    return {n: c for n, c in public.items() if isinstance(c, type) and issubclass(c, Neuron)}
 
 
 def _surrogate(value: Mapping[str, Any]) -> Surrogate:

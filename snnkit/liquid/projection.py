@@ -85,6 +85,36 @@ class Projection:
         """The same synapses with other `w`, `delay`, `rule`, ..."""
         return replace(self, **values)
 
+    def rewired(self, below: float, *, w: Draw, seed: Seed = None) -> Projection:
+        """Structural plasticity: synapses with |w| < below go, and as many grow between pairs that have none, drawn by chance.
+
+        A new synapse has the delay and port of the one it replaces, keeps the sign of its pre neuron where that is told (Dale's
+        law), and no self loop grows in a square projection that has none (after Butz and van Ooyen 2013; Bellec et al. 2018, DEEP R).
+
+        Args:
+            below: threshold.
+            w: weights of the new synapses, as for the makers.
+            seed: of the draw.
+        """
+        generator = np.random.default_rng(seed)
+        gone = np.flatnonzero(np.abs(self.w) < below)
+        taken = set((self.pre.astype(np.int64) * self.shape[1] + self.post).tolist())
+        if self.shape[0] == self.shape[1] and (self.pre != self.post).all():
+            taken |= set(range(0, self.shape[0] * self.shape[1], self.shape[1] + 1))
+        if len(gone) > self.shape[0] * self.shape[1] - len(taken):
+            raise UserError(f"{len(gone)} synapses should grow, but fewer pairs are free")
+        new: list[int] = []
+        while len(new) < len(gone):
+            cell = int(generator.integers(self.shape[0] * self.shape[1]))
+            if cell not in taken:
+                taken.add(cell)
+                new.append(cell)
+        pre, post, weights = self.pre.copy(), self.post.copy(), self.w.copy()
+        pre[gone], post[gone] = np.divmod(np.array(new, np.int64), self.shape[1])
+        grown = _draw("w", w, generator, len(gone), None)
+        weights[gone] = np.abs(grown) * self.sign[pre[gone]] if (self.sign < 0).any() else grown  # type: ignore[index, operator]
+        return replace(self, pre=pre, post=post, w=weights)
+
     def matrix(self) -> np.ndarray:
         """Weights as a dense matrix [n_pre, n_post]; several synapses of one pair are added up."""
         out = np.zeros(self.shape)

@@ -2,6 +2,8 @@
 
 import copy
 import itertools
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -514,3 +516,16 @@ def test_agrees_with_the_dcls_package(version, form, tolerance):
     dx, dw, dp = torch.autograd.grad(z, (x, theirs.weight, theirs.P), g)
     for a, b in zip(ours, (z, dx, dw[:, :, 0].t(), -dp[0, :, :, 0].t()), strict=True):
         assert float((a - b).detach().abs().max()) < tolerance * float(b.detach().abs().max())
+
+
+def test_the_page_of_delays_runs():
+    page = (Path(__file__).parent.parent / "docs" / "delays.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    scope: dict = {}
+    exec("\n".join(blocks), scope)  # noqa: S102 (the examples of our own page)
+    assert (
+        len(blocks) == 3
+        and scope["net"][0].sigma == pytest.approx(0.5)
+        and scope["chip"][0].form == "integer"
+    )
+    assert scope["cell"].gradient == "eventprop"

@@ -6,6 +6,7 @@ from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
 from snnkit.layers.delay_training import DelayWidth, clamp_after, clamp_delays, delay_parameters, rounded
 from snnkit.layers.delays import DelayedLinear, DelayState
 from snnkit.layers.linear import Linear
+from snnkit.layers.memory import L2MU, LMU, L2MUState, LMUState
 from snnkit.layers.recurrent import Recurrent, RecurrentState
 from snnkit.layers.sequential import Sequential, Stream
 from snnkit.layers.shape import BatchNorm, Dropout, DropoutState, Flatten
@@ -26,6 +27,10 @@ __all__ = [
     "Dropout",
     "DropoutState",
     "BatchNorm",
+    "LMU",
+    "LMUState",
+    "L2MU",
+    "L2MUState",
     "Recurrent",
     "RecurrentState",
     "Sequential",

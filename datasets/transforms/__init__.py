@@ -18,6 +18,7 @@ from snnkit.datasets.transforms.denoise import (
     SpatioTemporalCorrelation,
     hot_pixels,
 )
+from snnkit.datasets.transforms.hots import HOTSLayer, learn_hots
 from snnkit.datasets.transforms.mix import CutMix, EventMix, Mix, one_hot
 from snnkit.datasets.transforms.slices import SliceCount, SliceNumber, Slicer, SliceTime
 from snnkit.datasets.transforms.space import (
@@ -114,6 +115,8 @@ __all__ = [
     "LastTimes",
     "TimeSurface",
     "HOTS",
+    "HOTSLayer",
+    "learn_hots",
     "HATS",
     "SITS",
     "TORE",

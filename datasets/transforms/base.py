@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -151,6 +152,9 @@ def parameters(value: Any) -> Any:
         return parameters(value.item())
     if isinstance(value, tuple | list):
         return [parameters(v) for v in value]
+    if isinstance(value, np.ndarray):
+        content = hashlib.sha256(value.tobytes()).hexdigest()
+        return {"array": content, "dtype": value.dtype.str, "shape": list(value.shape)}
     if is_dataclass(value) and not isinstance(value, type):
         known = {f.name: parameters(getattr(value, f.name)) for f in fields(value)}
         name = f"{type(value).__module__}.{type(value).__qualname__}"

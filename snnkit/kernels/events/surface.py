@@ -79,3 +79,31 @@ def recent(t, x, y, p, offsets, out):
             for k in range(out.shape[1] - 1, 0, -1):
                 out[b, k, p[i], y[i], x[i]] = out[b, k - 1, p[i], y[i], x[i]]
             out[b, 0, p[i], y[i], x[i]] = t[i]
+
+
+@jit
+def cluster(surfaces, prototypes, counts):
+    """Online clustering (Lagorce 2017): every surface S moves its nearest prototype C_k, the k-th seen counts[k] times.
+
+        C_k ← C_k + α (S - β C_k),   α = 0.01 / (1 + counts[k] / 20000),   β = S · C_k / (|S| |C_k|)
+
+    surfaces: [n, D]. prototypes: [N, D] and counts: [N], both changed.
+    """
+    for i in range(len(surfaces)):
+        best, nearest = np.inf, 0
+        for k in range(len(prototypes)):
+            far = 0.0
+            for d in range(surfaces.shape[1]):
+                far += (surfaces[i, d] - prototypes[k, d]) ** 2
+            if far < best:
+                best, nearest = far, k
+        product = own = other = 0.0
+        for d in range(surfaces.shape[1]):
+            product += surfaces[i, d] * prototypes[nearest, d]
+            own += surfaces[i, d] ** 2
+            other += prototypes[nearest, d] ** 2
+        cosine = product / np.sqrt(own * other) if own > 0 and other > 0 else 0.0
+        rate = 0.01 / (1 + counts[nearest] / 20000)
+        for d in range(surfaces.shape[1]):
+            prototypes[nearest, d] += rate * (surfaces[i, d] - cosine * prototypes[nearest, d])
+        counts[nearest] += 1

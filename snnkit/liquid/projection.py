@@ -112,7 +112,8 @@ class Projection:
         pre, post, weights = self.pre.copy(), self.post.copy(), self.w.copy()
         pre[gone], post[gone] = np.divmod(np.array(new, np.int64), self.shape[1])
         grown = _draw("w", w, generator, len(gone), None)
-        weights[gone] = np.abs(grown) * self.sign[pre[gone]] if (self.sign < 0).any() else grown  # type: ignore[index, operator]
+        sign = np.asarray(self.sign)
+        weights[gone] = np.abs(grown) * sign[pre[gone]] if (sign < 0).any() else grown
         return replace(self, pre=pre, post=post, w=weights)
 
     def matrix(self) -> np.ndarray:

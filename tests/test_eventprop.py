@@ -10,8 +10,8 @@ import torch
 from exact_events import Net, differences
 
 from snnkit.errors import UserError
-from snnkit.layers import DelayedLinear, Linear, Recurrent, Sequential
-from snnkit.neurons import CubaLIF, use_reference
+from snnkit.layers import BatchNorm, DelayedLinear, Linear, Recurrent, Sequential, check_gradients
+from snnkit.neurons import LIF, CubaLIF, LeakyIntegrator, use_reference
 
 MS = 1e-3
 ARRAYS = ("w_in", "d_in", "w_rec", "d_rec", "w_out", "d_out")
@@ -230,3 +230,17 @@ def test_it_learns_where_delays_matter():
     assert np.bincount(labels).tolist() == [100, 100, 100]
     curve = eventprop.train("eventprop", dt=MS, epochs=4, samples=300, seed=0, batch=30)
     assert curve[-1] > 0.5
+
+
+def test_rules_that_do_not_go_together_are_named():
+    soft = {"tau": 9 * MS, "dt": MS}
+    check_gradients(
+        Sequential(Linear(5, 6), LIF(**soft), BatchNorm(6), Linear(6, 6), cell(), Linear(6, 2), cell())
+    )
+    check_gradients(Sequential(Linear(5, 6), cell(), Linear(6, 2), LeakyIntegrator(**soft)))
+    with pytest.raises(UserError, match=r"behind layer 1 .*3 \(LIF\) spikes with a surrogate"):
+        check_gradients(Sequential(Linear(5, 6), cell(), Linear(6, 2), LIF(**soft)))
+    net = Sequential(Linear(5, 6), cell(), Linear(6, 2), BatchNorm(2), cell())
+    with pytest.raises(UserError, match=r"3 \(BatchNorm\) normalises over time"):
+        check_gradients(net)
+    check_gradients(net.eval())

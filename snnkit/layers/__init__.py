@@ -10,6 +10,7 @@ from snnkit.layers.memory import L2MU, LMU, L2MUState, LMUState
 from snnkit.layers.recurrent import Recurrent, RecurrentState
 from snnkit.layers.sequential import Sequential, Stream
 from snnkit.layers.shape import BatchNorm, Dropout, DropoutState, Flatten
+from snnkit.layers.spike_rules import check_gradients
 
 __all__ = [
     "Linear",
@@ -38,4 +39,5 @@ __all__ = [
     "checkpoint",
     "checkpointed_scan",
     "Stateless",
+    "check_gradients",
 ]

@@ -25,6 +25,12 @@ class DelayState(NamedTuple):
     under_way: Tensor  # what has been sent and not yet arrived [steps, B, n], the next step first
 
 
+class _Carried(NamedTuple):
+    """A state, or None for rest, that makes a call of the layer a scan."""
+
+    state: Any
+
+
 class DelayedLinear(nn.Module):
     """All-to-all synapses, each with a weight and a learnable delay:
 
@@ -178,7 +184,9 @@ class DelayedLinear(nn.Module):
 
     # -- the three verbs --------------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor | EventTensor) -> Tensor:
+    def forward(self, x: Tensor | EventTensor, carried: _Carried | None = None) -> Any:
+        if carried is not None:
+            return self.scan(x, carried.state)
         self._check(x)
         return self._run(x, x.shape[0] + self.tail, None, exact=not self.training)
 
@@ -191,7 +199,7 @@ class DelayedLinear(nn.Module):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, DelayState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
-        y, state = self.scan(x_t.unsqueeze(0), state)
+        y, state = self(x_t.unsqueeze(0), _Carried(state))  # as a call, so that hooks see it
         return y[0], state
 
     def initial_state(self, x_t: Tensor) -> DelayState:

@@ -28,7 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from snnkit import datasets
 from snnkit.encoders.cochlea import Cochlea, MelCochlea, SiliconCochlea
 from snnkit.encoders.cochlea_codes import Delta, Edges, Ladder
-from snnkit.encoders.heidelberg import HeidelbergCochlea
+from snnkit.encoders.cochlea_heidelberg import HeidelbergCochlea
 
 RATE, PARTS, BANDS = 8000.0, 20, 80
 PENALTIES = (100.0, 1000.0, 10000.0, 100000.0)

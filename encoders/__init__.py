@@ -15,9 +15,9 @@ _CONTENTS = {
     "camera_pixel": ["DVS"],
     "camera_readout": ["Readout"],
     "video": ["record_video"],
-    "saccade": ["record_saccades", "SaccadeCamera"],
+    "camera_saccades": ["record_saccades", "SaccadeCamera"],
     "cochlea": ["Cochlea", "MelCochlea", "SiliconCochlea"],
-    "heidelberg": ["HeidelbergCochlea"],
+    "cochlea_heidelberg": ["HeidelbergCochlea"],
     "phase": ["Phase"],
     "burst": ["Burst", "GrowingBurst"],
     "population": ["Gaussian"],
@@ -49,20 +49,20 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         camera,
         camera_pixel,
         camera_readout,
+        camera_saccades,
         cochlea,
         cochlea_codes,
+        cochlea_heidelberg,
         delta,
         direct,
         gammatone,
         hair_cell,
-        heidelberg,
         latency,
         mel,
         membrane,
         phase,
         population,
         rate,
-        saccade,
         sigma_delta,
         signals,
         times,
@@ -73,12 +73,12 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
     from snnkit.encoders.camera import Camera, Saccades, pixel_events, record, record_packed
     from snnkit.encoders.camera_pixel import DVS
     from snnkit.encoders.camera_readout import Readout
+    from snnkit.encoders.camera_saccades import SaccadeCamera, record_saccades
     from snnkit.encoders.cochlea import Cochlea, MelCochlea, SiliconCochlea
+    from snnkit.encoders.cochlea_heidelberg import HeidelbergCochlea
     from snnkit.encoders.delta import DeltaModulator, MovingWindow, SendOnDelta, StepForward, TemporalContrast
-    from snnkit.encoders.heidelberg import HeidelbergCochlea
     from snnkit.encoders.phase import Phase
     from snnkit.encoders.population import Gaussian
-    from snnkit.encoders.saccade import SaccadeCamera, record_saccades
     from snnkit.encoders.sigma_delta import Messages, SigmaDelta, SignedSigmaDelta
     from snnkit.encoders.signals import Scale, filtered, noise_rms, snr, spike_rate, threshold_for
     from snnkit.encoders.times import SpikeTimes

@@ -1,7 +1,7 @@
 """Sound to spikes: filter banks with a code behind them.
 
 `Cochlea` is a gammatone bank on the ERB scale with hair cells; `MelCochlea` has mel bands; `SiliconCochlea` stands in for the
-AER-EAR chip of N-TIDIGITS. `snnkit.encoders.heidelberg` has the cochlea of SHD. All are values: frozen dataclasses whose
+AER-EAR chip of N-TIDIGITS. `snnkit.encoders.cochlea_heidelberg` has the cochlea of SHD. All are values: frozen dataclasses whose
 parameters say what comes out. A call takes one clip and gives `Events` of shape (polarities, 1, channels), the channel
 being x; `batch` takes many and gives `Packed`; `.tensor(dt=...)` of either is what networks take.
 """

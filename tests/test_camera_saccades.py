@@ -9,7 +9,7 @@ import pytest
 
 from snnkit.encoders.camera import Camera, Saccades, record_packed
 from snnkit.encoders.camera_pixel import ideal
-from snnkit.encoders.saccade import SaccadeCamera, flow_times, record_saccades
+from snnkit.encoders.camera_saccades import SaccadeCamera, flow_times, record_saccades
 from snnkit.errors import UserError
 
 DATA = Path(os.environ.get("SNNKIT_DATA", "/nowhere"))

@@ -5,8 +5,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import hankel1
 
+from snnkit.encoders.cochlea_heidelberg import HeidelbergCochlea
 from snnkit.encoders.hair_cell import Meddis, release
-from snnkit.encoders.heidelberg import HeidelbergCochlea
 from snnkit.encoders.membrane import Membrane, hankel
 from snnkit.errors import UserError
 
@@ -204,7 +204,7 @@ def test_seeds_keys_and_batches():
 
 
 def test_ramps_are_half_of_the_clip_unless_told_otherwise():
-    from snnkit.encoders.heidelberg import _ramped
+    from snnkit.encoders.cochlea_heidelberg import _ramped
 
     ones = np.ones(1000)
     whole = _ramped(ones, 1e4, None)

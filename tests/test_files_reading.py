@@ -1,5 +1,6 @@
 """`read`, `inspect` and `write` for all formats: round trips, chunks, recognition, what goes wrong before any decoding."""
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -139,8 +140,11 @@ def test_recut_keeps_everything(lengths, size):
 def test_no_such_file(tmp_path):
     with pytest.raises(datasets.DataNotFound, match="No such file"):
         files.read(tmp_path / "none.raw")
-    with pytest.raises(datasets.DataNotFound, match="directory"):
+    with pytest.raises(datasets.DataNotFound, match="a directory or a device, no file"):
         files.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(datasets.DataNotFound, match="a directory or a device, no file"):
+        files.read(tmp_path / "pipe")
 
 
 def test_no_event_file(tmp_path):

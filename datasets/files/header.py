@@ -7,6 +7,7 @@ with "% " and ends within 4096 bytes. Values are kept as text; the first of a re
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from snnkit.datasets.files.base import Damaged, Size, check_size
@@ -27,11 +28,15 @@ class Header:
 
     def get(self, *keys: str) -> str | None:
         """The value of the first of these keys that is there; upper and lower case are one."""
-        lower = {k.lower(): v for k, v in reversed(self.entries.items())}
-        return next((lower[k] for k in keys if k in lower), None)
+        return next((self._lower[k][0] for k in keys if k in self._lower), None)
 
     def place(self, key: str) -> int:
-        return next((at for k, at in self.places.items() if k.lower() == key), 0)
+        """Where the line of this key begins; 0 if there is none."""
+        return self._lower.get(key, ("", 0))[1]
+
+    @cached_property
+    def _lower(self) -> dict[str, tuple[str, int]]:
+        return {k.lower(): (v, self.places[k]) for k, v in reversed(self.entries.items())}
 
 
 def parse(data: bytes) -> Header:

@@ -121,6 +121,8 @@ def write(events: Events, path: AnyPath, *, format: str | None = None, **options
 
 
 def _head(file: Path) -> bytes:
+    if file.exists() and not file.is_file():  # a pipe would wait for its writer
+        raise DataNotFound(f"cannot read {file}: it is a directory or a device, no file")
     try:
         with file.open("rb") as stream:
             return stream.read(HEAD)

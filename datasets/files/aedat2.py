@@ -117,7 +117,7 @@ class Aedat2(BlockReader):
             rows["t"], rows["image"] = times[:n], images[:n]
             yield rows
         if state[1] or state[2]:
-            self.notes.append(f"{state[2] + (state[1] > 0)} images are not complete, and left out")
+            self.note(f"{state[2] + (state[1] > 0)} images are not complete, and left out")
 
     def _counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Records of each kind, and the largest address, column and row."""
@@ -137,7 +137,7 @@ class Aedat2(BlockReader):
         self._layout = DAVIS
         address = int(self._counts()[1][0])
         layout = DAVIS if address >> 16 else DVS128
-        self.notes.append(
+        self.note(
             f"the header names no camera; its addresses look like a {['DVS128', 'DAVIS'][layout]}'s"
         )
         return layout

@@ -105,7 +105,7 @@ class Aedat3(Reader):
                     if 2 * used < len(words):
                         raise Damaged(position + 8 * used, _wrong(words[2 * used :]))
         if others:
-            self.notes.append(f"{others} events of other sources than {source}; read them with sample=")
+            self.note(f"{others} events of other sources than {source}; read them with sample=")
 
     def streams(self) -> tuple[Stream, ...]:
         counts: Counter[int] = Counter()

@@ -81,7 +81,7 @@ class Aedat4(Reader):
         if self._body <= self._table <= self._file_bytes:
             self._end = self._table
         elif self._table < 0:
-            self.notes.append("the recording was not closed: it has no table of its packets")
+            self.note("the recording was not closed: it has no table of its packets")
 
     def columns(self, size: int | None) -> Iterator[Columns]:
         from snnkit.kernels.events.decode_aedat import aedat4
@@ -183,7 +183,7 @@ class Aedat4(Reader):
                 stream = int.from_bytes(data[place : place + 4], "little") if place is not None else 0
                 counts[stream] = counts.get(stream, 0) + max(row.number(2, "q"), 0)
         except Damaged as damage:
-            self.notes.append(f"the table of packets cannot be read: {damage.reason}")
+            self.note(f"the table of packets cannot be read: {damage.reason}")
             return {}
         return counts
 

@@ -12,10 +12,7 @@ from snnkit.datasets.files.bags import Bytes, Message
 from snnkit.datasets.files.base import Columns, Damaged, Size
 from snnkit.datasets.files.pieces import part, room
 
-LITTLE = (
-    b"\x00\x01",
-    b"\x00\x03",
-)  # how a message of ROS 2 begins: CDR, with or without a list of parameters
+LITTLE = b"\x00\x01"  # how a message of ROS 2 begins: CDR with the smallest byte first
 IMU = np.dtype(
     [("t", "<i8"), *((name, "<f8") for name in ("gx", "gy", "gz", "ax", "ay", "az"))]
 )  # rad/s, m/s2
@@ -29,7 +26,7 @@ class Fields(Bytes):
 
     def __init__(self, message: Message):
         self.aligned = message.ros == 2
-        if self.aligned and message.data[:2] not in LITTLE[:1]:
+        if self.aligned and message.data[:2] != LITTLE:
             raise Damaged(
                 message.position,
                 f"a message in the encoding {message.data[:2]!r}; expected little-endian CDR",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from snnkit.datasets.files.bags import MCAP, ROS1, SQLITE, Message, messages
 from snnkit.datasets.files.base import Columns, Damaged, Format, Options, Reader, Size, Stream
 from snnkit.datasets.files.pieces import empty_columns
-from snnkit.datasets.files.ros_messages import Packet, array_of, image_of, imu_of, packet_of
+from snnkit.datasets.files.ros_messages import Packet, array_of, array_size, image_of, imu_of, packet_of
 from snnkit.datasets.files.ros_packets import Decoder
 from snnkit.datasets.files.rosbag_write import write
 from snnkit.errors import UserError
@@ -36,7 +36,7 @@ class Bag(Reader):
             start = file.read(16)
         version = next((name for magic, name in NAMES.items() if start.startswith(magic)), "")
         self._counts, first = _topics(path, options.sample)
-        cameras = [topic for (topic, type), _ in self._counts.items() if type in PACKETS + ARRAYS]
+        cameras = [topic for topic, type in self._counts if type in PACKETS + ARRAYS]
         if not cameras:
             known = ", ".join(sorted({type for _, type in self._counts})) or "nothing"
             raise Damaged(None, f"there are no events in it; it has {known[:300]}")
@@ -64,14 +64,14 @@ class Bag(Reader):
             if damage:
                 raise Damaged(message.position, damage)
         if decoder.gaps:
-            self.notes.append(f"packets are missing in {decoder.gaps} places")
+            self.note(f"packets are missing in {decoder.gaps} places")
 
     def streams(self) -> tuple[Stream, ...]:
         found = [Stream("triggers", "triggers")] if self.header.get("encoding") == "evt3" else []
         for (topic, type), count in self._counts.items():
             if topic != self._topic:
-                kind = "events" if type in PACKETS + ARRAYS else KINDS.get(type, "other")
-                found.append(Stream(topic, kind if kind != "events" else "other", count))
+                kind = KINDS.get(type, "other")
+                found.append(Stream(topic, kind, count))
         return tuple(found)
 
     def records(self, name: str) -> Iterator[NDArray[Any]]:
@@ -118,8 +118,6 @@ def _camera(message: Message) -> tuple[int, int, str]:
     if message.type in PACKETS:
         packet: Packet = packet_of(message)
         return packet.width, packet.height, packet.encoding
-    from snnkit.datasets.files.ros_messages import array_size
-
     return *array_size(message), "dvs_msgs"
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from snnkit.datasets.errors import EventFileError, EventFileWarning
 from snnkit.datasets.files import inspect, read, write
 from snnkit.datasets.files.base import Damaged
+from snnkit.datasets.files.flatbuffer import root
 from snnkit.datasets.files.unpack import Budget, unpack
 from snnkit.errors import UserError
 from snnkit.recordings import Events
@@ -170,6 +171,28 @@ def test_damaged_aedat4(tmp_path, compression, data):
     for _ in range(data.draw(st.integers(1, 4))):
         flipped[data.draw(st.integers(14, len(good) - 1))] = data.draw(st.integers(0, 255))
     check_damaged(path, bytes(flipped), format="aedat4")
+
+
+def test_flatbuffers_that_point_anywhere():
+    data = struct.pack("<II4s", 28, 8, b"IMUS") + struct.pack("<HHH2xiII", 6, 8, 4, 8, 4, 3)
+    for wrong in (data[:-4], data + bytes(4)):
+        with pytest.raises(Damaged, match="says that it has"):
+            root(wrong, "IMUS")
+    with pytest.raises(Damaged, match="expected a FlatBuffer EVTS"):
+        root(struct.pack("<I", len(data) - 4) + data[4:], "EVTS")
+    for place in (25, 2**31, 2**32 - 1):
+        table = struct.pack("<II4s", 24, place, b"IMUS") + bytes(16)
+        with pytest.raises(Damaged, match="of 28 bytes points to its byte"):
+            root(table, "IMUS")
+
+
+def test_flatbuffer_of_more_tables_than_it_has_room_for():
+    count = 100  # all offsets lead to one table
+    head = struct.pack("<3H2x", 6, 8, 4) + struct.pack("<iII", 8, 4, count)
+    offsets = b"".join(struct.pack("<I", 4 * (count - k)) for k in range(count))
+    body = struct.pack("<I4s", 16, b"IMUS") + head + offsets + struct.pack("<i", 0)
+    with pytest.raises(Damaged, match="100 tables in a FlatBuffer of"):
+        list(root(struct.pack("<I", len(body)) + body, "IMUS").tables(0))
 
 
 # -- AEDAT 3.1 --

@@ -230,6 +230,8 @@ def test_text_that_is_no_table(tmp_path):
     for text in ("hello world\n", "1,2\n", "a,b,c,d\n1,2,3,4\n", "{}"):
         with pytest.raises(EventFileError):
             read(table(tmp_path / "a.csv", text))
+    with pytest.raises(EventFileError, match="no events in the first 1000 rows"):
+        read(table(tmp_path / "a.csv", "# remark\n" * 2000 + "1,1,1,1\n"), format="csv")
     long = "1,1,1,1\n" + "1" * 100_000
     with pytest.raises(EventFileError, match="a row of more than"):
         read(table(tmp_path / "a.csv", long))

@@ -248,14 +248,13 @@ def _chosen(entries: dict[int, Entry], sample: int | str | None) -> int:
 
 
 def _imu(table: Table, data: bytes) -> NDArray[Any]:
-    rows = [
-        (row.number(0, "q"), *(row.number(field, "f") for field in range(1, 11))) for row in table.tables(0)
-    ]
-    return np.array(rows, IMU)
+    fields = range(1, 11)
+    rows = ((row.number(0, "q"), *(row.number(k, "f") for k in fields)) for row in table.tables(0))
+    return np.fromiter(rows, IMU)
 
 
 def _triggers(table: Table, data: bytes) -> NDArray[Any]:
-    return np.array([(row.number(0, "q"), row.number(1, "b")) for row in table.tables(0)], TRIGGER)
+    return np.fromiter(((row.number(0, "q"), row.number(1, "b")) for row in table.tables(0)), TRIGGER)
 
 
 def _frame(table: Table, data: bytes) -> NDArray[Any]:

@@ -16,6 +16,8 @@ from snnkit.datasets.files.base import Damaged
 
 SIZES = {"b": 1, "B": 1, "h": 2, "H": 2, "i": 4, "I": 4, "f": 4, "q": 8}  # of `struct` formats
 
+SMALLEST = 8  # bytes of a table in a vector: where it is, and where its vtable is
+
 
 def _number(data: bytes, at: int, kind: str) -> Any:
     if not 0 <= at <= len(data) - SIZES[kind]:
@@ -59,6 +61,8 @@ class Table:
     def tables(self, field: int) -> Iterator[Table]:
         """The tables of a vector."""
         first, count = self.vector(field, 4)
+        if count * SMALLEST > len(self._data):
+            raise Damaged(None, f"{count} tables in a FlatBuffer of {len(self._data)} bytes")
         for at in range(first, first + 4 * count, 4):
             yield Table(self._data, at + _number(self._data, at, "I"))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +24,7 @@ from snnkit.recordings import Events
 
 BLOCK = 1 << 20  # bytes
 LONGEST = 1 << 16  # bytes of a row
+MOST_LINES = 1000  # before the first event
 SHORTEST = 8  # bytes of a row: four digits, three separators, a line feed
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|true|false", re.IGNORECASE)
 WHY = {1: "a field is no number", 2: "it has too many or too few fields", 3: "it is no event of this sensor"}
@@ -112,7 +115,7 @@ def _head(block: bytes) -> Head:
         Damaged: no row of four numbers follows.
     """
     at, size, named, power = 0, None, None, None
-    for line in block.splitlines(keepends=True):
+    for line in islice(BytesIO(block), MOST_LINES):
         text = line.decode("ascii", "replace").strip()
         fields = [f for f in re.split(r"\s*[,;|\t]\s*|\s+", text.lstrip("#% ")) if f]
         if named is None and (found := _names(text.lstrip("#% "))) is not None:
@@ -127,6 +130,8 @@ def _head(block: bytes) -> Head:
         else:
             raise Damaged(at, f"expected a row of four numbers or the names of columns, got {text[:60]!r}")
         at += len(line)
+    if at < len(block):
+        raise Damaged(at, f"no events in the first {MOST_LINES} rows")
     return Head(named or (0, 1, 2, 3), power, size, at, named is not None)
 
 

@@ -124,7 +124,8 @@ def ladder(x, low, step, levels):
             before, after = x[t - 1, c], x[t, c]
             up = after > before
             first, last = np.int64(np.floor((before - low) / step)), np.int64(np.floor((after - low) / step))
-            j0, j1 = max(min(first, last) + 1, 0), min(max(first, last), levels - 1)  # in (lower, upper]
+            lower, upper = (first, last) if up else (last, first)
+            j0, j1 = max(lower + 1, 0), min(upper, levels - 1)  # levels in (lower, upper]
             m = j1 - j0 + 1
             if m <= 0:
                 continue

@@ -14,6 +14,8 @@ from snnkit.datasets import Events, files
 from snnkit.datasets.files.formats import formats
 from snnkit.errors import UserError
 
+from . import bags
+
 Seeds = dict[str, list[bytes]]  # by name of the format
 LARGEST = 1 << 15  # bytes of a seed
 
@@ -86,6 +88,7 @@ def _by_hand() -> Seeds:
         ],
         "hdf5": _hdf5(),
         **_aedat(),
+        **bags.seeds(),
     }
 
 

@@ -86,10 +86,11 @@ def test_it_learns_to_remember():
     """Whether the first of three pulses was strong, asked at the end: the memory has to hold it."""
     g = torch.Generator().manual_seed(0)
     x = torch.zeros(18, 64, 1)
-    x[[0, 6, 12]] = torch.rand(3, 64, 1, generator=g)
+    x[[0, 6, 12]] = 0.2 + 0.6 * (torch.rand(3, 64, 1, generator=g) < 0.5)
     y = (x[0, :, 0] > 0.5).float()
     cell, read = LMU(1, 8, order=6, theta=18 * MS, dt=MS, generator=g), torch.nn.Linear(8, 1)
     torch.nn.init.zeros_(read.weight)
+    torch.nn.init.zeros_(read.bias)
     optimiser = torch.optim.Adam([*cell.parameters(), *read.parameters()], lr=0.02)
     for _ in range(120):
         optimiser.zero_grad()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from snnkit.errors import UserError
-from snnkit.neurons import ConductanceLIF
+from snnkit.neurons import ConductanceLIF, Refractory
 
 MS = 1e-3
 
@@ -66,7 +66,7 @@ def test_conductances_decay_and_add_up():
 
 
 def test_refractory_time_and_rising_threshold():
-    cell = ConductanceLIF(dt=0.5 * MS, jump=1 * MS).double()
+    cell = Refractory(ConductanceLIF(dt=0.5 * MS, jump=1 * MS), 5 * MS).double()
     spikes, state = cell.scan((constant(5.0, 400), constant(0.0, 400)))
     times = spikes.flatten().nonzero().flatten()
     gaps = times.diff()
@@ -76,13 +76,11 @@ def test_refractory_time_and_rising_threshold():
     expected = 20 * MS * math.exp(-0.2 / 1e4)
     assert abs(float(state.a) - expected - len(times) * MS) < 1e-6
     waiting = cell.scan((constant(5.0, int(times[0]) + 3), constant(0.0, int(times[0]) + 3)))[1]
-    assert float(waiting.v) == -65 * MS and float(waiting.left) == 8
+    assert float(waiting.v) == -65 * MS
 
 
 def test_mistakes_are_named():
     with pytest.raises(UserError, match="above e_l"):
         ConductanceLIF(dt=0.5 * MS, threshold=-90 * MS)
-    with pytest.raises(UserError, match="refractory"):
-        ConductanceLIF(dt=0.5 * MS, refractory=-1.0)
     with pytest.raises(UserError, match="0 < dt < tau_e"):
         ConductanceLIF(dt=1 * MS)

@@ -5,30 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from snnkit.errors import UserError
 from snnkit.neurons.base import Neuron, Value
 from snnkit.neurons.equations import neuron
-from snnkit.neurons.language import exp, maximum, where
+from snnkit.neurons.language import exp
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
-@neuron("excitatory inhibitory", v=-65e-3, ge=0.0, gi=0.0, a=0.0, left=0.0)
+@neuron("excitatory inhibitory", v=-65e-3, ge=0.0, gi=0.0, a=0.0)
 def conductance_lif(
-    excitatory, inhibitory, v, ge, gi, a, left, *,
-    rate, decay_e, decay_i, decay_a, e_l, e_e, e_i, v_reset, theta, jump, wait, scale, fire,
+    excitatory, inhibitory, v, ge, gi, a, *,
+    rate, decay_e, decay_i, decay_a, e_l, e_e, e_i, v_reset, theta, jump, scale, fire,
 ):  # fmt: skip
     ge = ge + excitatory
     gi = gi + inhibitory
     g = 1.0 + ge + gi
     pull = (e_l + ge * e_e + gi * e_i) / g
-    u = where(left > 0.0, v, pull + (v - pull) * exp(-rate * g))
+    u = pull + (v - pull) * exp(-rate * g)
     s, r = fire((u - theta - a) * scale)
-    a = decay_a * a + jump * s
-    left = where(s > 0.5, wait, maximum(left - 1.0, 0.0))
-    return s, u * (1.0 - r) + r * v_reset, decay_e * ge, decay_i * gi, a, left
+    return s, u * (1.0 - r) + r * v_reset, decay_e * ge, decay_i * gi, decay_a * a + jump * s
 
 
 class ConductanceLIFState(NamedTuple):
@@ -36,7 +33,6 @@ class ConductanceLIFState(NamedTuple):
     ge: Tensor  # excitatory conductance, in leak conductances [B, *N]
     gi: Tensor  # inhibitory conductance, likewise [B, *N]
     a: Tensor  # what adaptation adds to the threshold [V] [B, *N]
-    left: Tensor  # steps of the refractory time that are left [B, *N]
 
 
 class ConductanceLIF(Neuron):
@@ -44,12 +40,12 @@ class ConductanceLIF(Neuron):
     Neurosci 9:99).
 
         τ dv/dt = (E_l - v) + ge (E_e - v) + gi (E_i - v)        τe dge/dt = -ge, τi dgi/dt = -gi, τa da/dt = -a
-        spike when v >= θ + a, then v = v_reset for the refractory time and a = a + jump; input adds to ge and gi
+        spike when v >= θ + a, then v = v_reset and a = a + jump; input adds to ge and gi
 
     Volts; conductances in units of the leak. It takes a tuple of two inputs: `cell((excitatory, inhibitory))`, or spikes at
     two ports. A step takes the conductances as constant and solves the membrane exactly, v = v∞ + (v - v∞)·exp(-dt·(1 + ge +
     gi)/τ): plain Euler overshoots and diverges once dt·(1 + ge + gi) > 2τ, which a dozen inhibitory spikes of that network are
-    enough for. The defaults are its excitatory neurons.
+    enough for. The defaults are its excitatory neurons, which also rest for 5 ms: `Refractory(ConductanceLIF(dt=dt), 5e-3)`.
 
     Args:
         dt: time between input samples [s].
@@ -61,7 +57,6 @@ class ConductanceLIF(Neuron):
         jump: what a spike adds to the threshold [V], likewise.
         tau_a: time constant of this adaptation [s], likewise.
         initial_a: adaptation at the start [V], likewise.
-        refractory: how long v stays at v_reset [s], likewise.
         surrogate, detach_reset, compare, learn: see `Neuron`; learnable: tau, threshold. The surrogate sees
             (v - θ - a)/(θ - E_l).
 
@@ -83,7 +78,6 @@ class ConductanceLIF(Neuron):
     v_reset: Tensor
     jump: Tensor
     initial_a: Tensor
-    refractory: Tensor
     scale: Tensor
 
     def __init__(
@@ -101,7 +95,6 @@ class ConductanceLIF(Neuron):
         jump: Value = 0.05e-3,
         tau_a: Value = 1e4,
         initial_a: Value = 20e-3,
-        refractory: Value = 5e-3,
         surrogate: Surrogate = ATan(),
         detach_reset: bool = False,
         compare: str = ">=",
@@ -113,7 +106,7 @@ class ConductanceLIF(Neuron):
             self.add_time_constant(name, value)
         plain = {
             "e_l": e_l, "e_e": e_e, "e_i": e_i, "threshold": threshold, "v_reset": v_reset, "jump": jump,
-            "initial_a": initial_a, "refractory": refractory,
+            "initial_a": initial_a,
         }  # fmt: skip
         for name, value in plain.items():
             self.add_parameter(name, value)
@@ -121,10 +114,6 @@ class ConductanceLIF(Neuron):
         if not bool((height > 0).all()):
             raise UserError(
                 "ConductanceLIF needs a threshold, with initial_a, above e_l: in volts, such as -52e-3"
-            )
-        if not bool((self.refractory >= 0).all()):
-            raise UserError(
-                f"ConductanceLIF needs a refractory time of at least 0 seconds, got {refractory!r}"
             )
         self.register_buffer("scale", 1.0 / height)
 
@@ -140,7 +129,6 @@ class ConductanceLIF(Neuron):
             "v_reset": self.v_reset,
             "theta": self.threshold,
             "jump": self.jump,
-            "wait": torch.round(self.refractory / self.dt),
             "scale": self.scale,
         }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from snnkit import datasets
 from snnkit.events import EventTensor
 from snnkit.liquid import Liquid, Projection
-from snnkit.neurons import ConductanceLIF
+from snnkit.neurons import ConductanceLIF, Refractory
 from snnkit.plasticity import diehl_cook_stdp
 from snnkit.systems.reproduction import Measured, Reproduction, Setting, at_least
 
@@ -45,7 +45,7 @@ def neurons(
 ) -> ConductanceLIF:
     """n excitatory neurons, then n inhibitory ones."""
     both = lambda e, i: torch.cat([torch.as_tensor(e, dtype=torch.float32).expand(n), torch.full((n,), i)])
-    return ConductanceLIF(
+    cell = ConductanceLIF(
         dt=DT,
         tau=both(100e-3, 10e-3),
         e_l=both(-65 * mV, -60 * mV),
@@ -55,9 +55,9 @@ def neurons(
         initial_a=both(theta, 0.0),
         jump=both(jump, 0.0),
         tau_a=tau_theta,
-        refractory=both(5e-3, 2e-3),
         compare=">",
     )
+    return Refractory(cell, both(5e-3, 2e-3))
 
 
 def network(n: int, seed: int, *, learning: bool = True, adapting: bool = True) -> Liquid:

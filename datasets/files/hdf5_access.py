@@ -26,7 +26,16 @@ def h5_errors() -> Iterator[None]:
     """Say of everything that h5py raises that the file is damaged."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         if isinstance(error, UserError):
             raise
         raise Damaged(None, f"the HDF5 library says: {str(error) or type(error).__name__}") from None
@@ -85,6 +94,9 @@ def dataset(group: h5py.Group, name: str, axes: int = 1, *, variable: bool = Fal
         claimed = max(int(np.prod(found.shape, dtype=object)), chunk) * found.dtype.itemsize
         if claimed > most:
             raise Damaged(None, f"{name} says that it has {claimed} bytes, more than the file can hold")
+        stored, there = found.id.get_storage_size(), Path(found.file.filename).stat().st_size
+        if stored > there:
+            raise Damaged(None, f"{name} says that it takes {stored} bytes of a file of {there}")
         _check_filters(found, name)
     return found
 

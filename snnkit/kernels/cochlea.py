@@ -125,7 +125,7 @@ def ladder(x, low, step, levels):
             up = after > before
             first, last = np.int64(np.floor((before - low) / step)), np.int64(np.floor((after - low) / step))
             lower, upper = (first, last) if up else (last, first)
-            j0, j1 = max(lower + 1, 0), min(upper, levels - 1)  # levels in (lower, upper]
+            j0, j1 = np.maximum(lower + 1, 0), np.minimum(upper, levels - 1)  # levels in (lower, upper]
             m = j1 - j0 + 1
             if m <= 0:
                 continue

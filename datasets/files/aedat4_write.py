@@ -44,7 +44,7 @@ def write(
     """Write events as AEDAT 4.
 
     Args:
-        events: with two polarities.
+        events: they read back with two polarities.
         path: where to.
         compression: "lz4", "zstd" or "none".
         packet: events in a packet.

@@ -36,7 +36,7 @@ def write(events: Events, path: Path, *, layout: str = "prophesee", compression:
     """Write events as HDF5.
 
     Args:
-        events: with two polarities, sorted in time.
+        events: sorted in time. They read back with two polarities.
         path: where to.
         layout: "prophesee" (Metavision's tools read it) or "dsec".
         compression: "gzip", "none", or, for Prophesee, "ecf": smaller and faster, but other programs need its plugin.
@@ -47,8 +47,6 @@ def write(events: Events, path: Path, *, layout: str = "prophesee", compression:
         raise UserError(
             f"compression of {layout} is one of {', '.join(LAYOUTS[layout])}; got {compression!r}"
         )
-    if events.sensor[0] != 2:
-        raise UserError(f"expected events with two polarities, got the sensor {events.sensor}")
     if (events.t[1:] < events.t[:-1]).any():
         raise UserError("this layout has an index of times, so events must be sorted; write events.sorted()")
     _, height, width = events.sensor

@@ -40,13 +40,11 @@ def write(events: Events, path: Path, *, topic: str = "/event_camera/events") ->
     """Write events as a bag of ROS 2.
 
     Args:
-        events: with two polarities and times from 0 on.
+        events: with times from 0 on. They read back with two polarities.
         path: where to.
         topic: of the messages.
     """
-    polarities, height, width = events.sensor
-    if polarities != 2:
-        raise UserError(f"expected events with two polarities, got the sensor {events.sensor}")
+    _, height, width = events.sensor
     if len(events) and not 0 <= int(events.t.min()) <= int(events.t.max()) < LATEST:
         raise UserError(
             f"ROS has times from 0 to {LATEST} us; these are {events.t.min()} to {events.t.max()}"

@@ -271,9 +271,16 @@ def test_aedat3_other_streams(tmp_path):
 
 
 def test_aedat3_reset_keeps_the_order_of_the_file(tmp_path):
-    path = write3(tmp_path / "a.aedat", packet3(1, [polarity3(900, 1, 1, 1), polarity3(3, 1, 1, 1)]))
+    reset = struct.pack("<Ii", 1 | 1 << 1, 2**31 - 1)
+    packets = [
+        packet3(1, [polarity3(900, 1, 1, 1)]),
+        packet3(0, [reset]),
+        packet3(1, [polarity3(3, 1, 1, 1)]),
+    ]
+    recording = inspect(write3(tmp_path / "a.aedat", *packets))
     with pytest.warns(EventFileWarning, match="1 of 2 events are earlier"):
-        assert read(path).t.tolist() == [900, 3]
+        assert recording.events().t.tolist() == [900, 3]
+    assert any("clock was reset 1 times" in note for note in recording.info.notes)
 
 
 def test_aedat3_two_cameras(tmp_path):

@@ -29,6 +29,7 @@ MAGIC = b"#!AER-DAT3."
 END = "#!END-HEADER"
 HEAD = struct.Struct("<hhiiiiii")
 COMPRESSED = 0x8000  # of the type
+RESET = 1  # type of a special event
 SPECIAL, POLARITY, FRAME, IMU6, IMU9 = range(5)
 TYPES = 13
 SIZES = {SPECIAL: 8, POLARITY: 8, IMU6: 36, IMU9: 48}  # bytes of an event
@@ -87,9 +88,12 @@ class Aedat3(Reader):
         from snnkit.kernels.events.decode_aedat import polarity
 
         width, height = self.size[:2] if self.size else (1 << 15, 1 << 15)
-        source, others = self._source, 0
+        source, others, resets = self._source, 0, 0
         with self.path.open("rb") as file:
             for packet in self._packets(file):
+                if packet.type == SPECIAL and packet.size == SIZES[SPECIAL]:
+                    for _, data in _pieces(file, packet, PIECE):
+                        resets += int((_rows(data, packet)["type"] == RESET).sum())
                 if packet.type != POLARITY:
                     continue
                 source = packet.source if source is None else source
@@ -104,6 +108,10 @@ class Aedat3(Reader):
                         yield part(out, 0, n)
                     if 2 * used < len(words):
                         raise Damaged(position + 8 * used, _wrong(words[2 * used :]))
+        if resets:
+            self.note(
+                f"the camera's clock was reset {resets} times: times begin anew there (see the stream triggers)"
+            )
         if others:
             self.note(f"{others} events of other sources than {source}; read them with sample=")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from snnkit.datasets.errors import EventFileError
@@ -19,8 +18,6 @@ HEAD = 1 << 16  # bytes that a recogniser sees
 
 @cache
 def _module(name: str) -> tuple[Format, ...]:
-    if find_spec(f"{__package__}.{name}") is None:
-        return ()
     return importlib.import_module(f"{__package__}.{name}").FORMATS
 
 

@@ -26,6 +26,7 @@ from snnkit.layers import (
     Stream,
     clamp_after,
     clamp_delays,
+    delay_excess,
     delay_parameters,
     rounded,
 )
@@ -342,6 +343,9 @@ def test_silence_empty_batches_and_no_delay():
         layer = layer_of(form, kind)
         y = layer(torch.zeros(9, 2, 5))
         assert not y.any() and layer(torch.zeros(9, 0, 5)).shape == (9, 0, 4)
+        assert layer(torch.zeros(0, 2, 5)).shape == (0, 2, 4)
+        state = layer.scan(torch.ones(1, 2, 5))[1]
+        assert torch.allclose(layer.scan(torch.zeros(0, 2, 5), state)[1].under_way, state.under_way)
         y.sum().backward()
         assert not layer.weight.grad.any() and not layer.delay.grad.any()
 
@@ -394,7 +398,7 @@ def test_activity_counts_synaptic_operations():
 
     loop = Recurrent(IF(), layer_of(n_in=5, n_out=5, longest=3))
     with snnkit.trace(loop) as activity:
-        sent = loop(x)
+        sent = loop(x).detach()
     back = [layer for name, layer in activity.layers.items() if layer.kind == "DelayedLinear"]
     assert (
         len(back) == 1
@@ -438,6 +442,17 @@ def test_parameter_groups_and_clamping():
     assert float(net[0].delay.min()) == -5.0
     clamp_delays(net)
     assert float(net[0].delay.min()) == 0.0
+
+
+def test_a_penalty_shortens_delays_that_are_too_long():
+    net = Sequential(layer_of(longest=10), LIF(tau=5 * MS, dt=MS), layer_of(n_in=4, n_out=2, longest=0))
+    found = delay_excess(net, longest=4 * MS)
+    d = net[0].delay.detach()
+    assert float(found.detach()) == pytest.approx(float((d - 4).clamp(min=0).mean()) / 10, rel=1e-5)
+    found.backward()
+    assert torch.equal(net[0].delay.grad > 0, d > 4) and bool((d > 4).any()) and not bool((d > 4).all())
+    with pytest.raises(UserError, match="no DelayedLinear"):
+        delay_excess(Sequential(Linear(2, 2)))
 
 
 def test_rounding_acts_on_a_copy():
@@ -497,6 +512,8 @@ def test_wrong_input_is_named():
         layer(EventTensor.from_dense(torch.zeros(9, 3, 5), 2 * MS))
     with pytest.raises(UserError, match="belongs to one batch"):
         layer.step(torch.zeros(2, 5), layer.initial_state(torch.zeros(3, 5)))
+    with pytest.raises(UserError, match=r"write x.to\(torch.float32\)"):
+        layer(torch.zeros(9, 3, 5).double())
     with pytest.raises(TypeError, match="tensor or an EventTensor"):
         layer(np.zeros((9, 3, 5)))
 

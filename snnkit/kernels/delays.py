@@ -23,7 +23,7 @@ from snnkit.errors import UserError
 from snnkit.kernels import delays_events as events_
 from snnkit.kernels import delays_lanes as lanes_
 from snnkit.kernels.delays_events import Rows
-from snnkit.kernels.delays_spectral import convolve
+from snnkit.kernels.delays_spectral import adjoint, convolve
 from snnkit.kernels.dense import Look
 
 FORMS = ("two-tap", "gaussian", "integer")
@@ -220,8 +220,8 @@ class _Gaussian(torch.autograd.Function):
 
 def convolve_plain(x: Tensor, taps: Tensor, rows: int) -> Tensor:
     """The product by torch's convolution: rows 0 .. rows - 1, `rows batch out`, from taps `W in out`."""
-    padded = F.pad(x.permute(1, 2, 0), (len(taps) - 1, rows - len(x)))
-    return F.conv1d(padded, taps.flip(0).permute(2, 1, 0)).permute(2, 0, 1)
+    padded = F.pad(x.permute(1, 2, 0), (len(taps) - 1, max(1, rows) - len(x)))
+    return F.conv1d(padded, taps.flip(0).permute(2, 1, 0)).permute(2, 0, 1)[:rows]
 
 
 # -- gradients ------------------------------------------------------------------------------------------------------
@@ -321,13 +321,11 @@ class _Windows(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        from snnkit.kernels.delays_spectral import _backward
-
         x, rowptr, indices, values, taps, start = ctx.saved_tensors
         grad = grad.contiguous()
         dx = dk = None
         if ctx.needs_input_grad[0]:
-            dx, _ = _backward(x, taps, grad, (True, False))
+            dx, _ = adjoint(x, taps, grad, (True, False))
         if ctx.needs_input_grad[5]:
             dk = events_.gather_windows(
                 Rows(rowptr, indices, values, ctx.batch), grad, len(taps), taps.shape[1]

@@ -36,5 +36,5 @@ def _by_taps(x: Tensor, delay: Tensor, kernel: Kernel, rows: int) -> Tensor:
 
 def _by_window(x: Tensor, delay: Tensor, kernel: Kernel, rows: int) -> Tensor:
     taps = gaussian(torch.ones_like(delay).unsqueeze(1), delay.unsqueeze(1), kernel)  # W n 1
-    padded = F.pad(x.permute(1, 2, 0), (kernel.window - 1, rows - len(x)))
-    return F.conv1d(padded, taps.flip(0).permute(1, 2, 0), groups=len(delay)).permute(2, 0, 1)
+    padded = F.pad(x.permute(1, 2, 0), (kernel.window - 1, max(1, rows) - len(x)))
+    return F.conv1d(padded, taps.flip(0).permute(1, 2, 0), groups=len(delay)).permute(2, 0, 1)[:rows]

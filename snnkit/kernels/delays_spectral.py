@@ -62,9 +62,10 @@ def _forward(x: Tensor, kernel: Tensor, rows: int) -> Tensor:
     return y.view(rows, B, M)
 
 
-def _backward(
+def adjoint(
     x: Tensor, kernel: Tensor, grad: Tensor, wanted: tuple[bool, bool]
 ) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of x and of the kernel, as far as wanted, from that of the rows."""
     (T, B, N), (W, _, M), rows = x.shape, kernel.shape, len(grad)
     C, E, D = _setup(x, W, rows)
     x2, k2, g2 = x.reshape(T, -1), kernel.reshape(W, -1), grad.reshape(rows, -1)
@@ -94,7 +95,7 @@ class _Spectral(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple:
         x, kernel = ctx.saved_tensors
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        return *_backward(x, kernel, grad.contiguous(), wanted), None
+        return *adjoint(x, kernel, grad.contiguous(), wanted), None
 
 
 def convolve(x: Tensor, kernel: Tensor, rows: int) -> Tensor:

@@ -3,7 +3,14 @@
 from snnkit.layers.base import Stateless
 from snnkit.layers.checkpointing import checkpoint, checkpointed_scan
 from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
-from snnkit.layers.delay_training import DelayWidth, clamp_after, clamp_delays, delay_parameters, rounded
+from snnkit.layers.delay_training import (
+    DelayWidth,
+    clamp_after,
+    clamp_delays,
+    delay_excess,
+    delay_parameters,
+    rounded,
+)
 from snnkit.layers.delays import DelayedLinear, DelayState
 from snnkit.layers.linear import Linear
 from snnkit.layers.memory import L2MU, LMU, L2MUState, LMUState
@@ -20,6 +27,7 @@ __all__ = [
     "delay_parameters",
     "clamp_delays",
     "clamp_after",
+    "delay_excess",
     "rounded",
     "Conv2d",
     "AvgPool2d",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from snnkit.errors import UserError
 from snnkit.layers.delays import DelayedLinear
@@ -49,12 +50,30 @@ def clamp_delays(net: nn.Module) -> None:
 def clamp_after(optimiser: Any, net: nn.Module) -> Callable[[], None]:
     """Clamp the delays of `net` after each step of this optimiser, from now on; call the answer to end it.
 
-    >>> import torch
     >>> net = nn.Sequential(DelayedLinear(3, 2, max_delay=5e-3, dt=1e-3))
     >>> optimiser = torch.optim.Adam(delay_parameters(net))
     >>> end = clamp_after(optimiser, net)
     """
     return optimiser.register_step_post_hook(lambda *_: clamp_delays(net)).remove
+
+
+def delay_excess(net: nn.Module, longest: float = 0.0) -> Tensor:
+    """A penalty that shortens delays, for chips with less room: mean of max(0, d - longest)/max_delay over all delays.
+
+    Add it to the loss, times a factor. `longest` is what costs nothing [s]; 0 makes every delay cost.
+
+    >>> layer = DelayedLinear(2, 1, max_delay=4e-3, dt=1e-3, initial_delay=3e-3)
+    >>> round(delay_excess(layer, longest=1e-3).item(), 3)
+    0.5
+    """
+    parts = [
+        (layer.delay_seconds - longest).clamp(min=0).flatten() / layer.max_delay
+        for layer in _delayed(net)
+        if layer.longest
+    ]
+    if not parts:
+        raise UserError("delay_excess: the network has no DelayedLinear with delays")
+    return torch.cat(parts).mean()
 
 
 def rounded(net: nn.Module) -> nn.Module:

@@ -249,6 +249,10 @@ class DelayedLinear(nn.Module):
             raise UserError(
                 f"{self.label()} counts steps of dt={self.dt:g} s, but the events have dt={x.dt:g} s"
             )
+        if isinstance(x, Tensor) and x.dtype != self.weight.dtype:
+            raise UserError(
+                f"{self.label()} has weights of {self.weight.dtype} and got input of {x.dtype}; write x.to({self.weight.dtype})"
+            )
         if x.device != self.weight.device:
             raise UserError(
                 f"{self.label()} is on {self.weight.device} and its input on {x.device}; "

@@ -7,7 +7,8 @@
 
 All run the same wiring, delays (1 to 10 steps), initial weights and input spikes (30 Hz per neuron), in float32; membranes, arriving
 spikes and weights begin anew with each sample. Brian2 wants numpy < 2.4, so it needs an environment of its own: its C++ program is
-built once, with -O3 -march=native, and what counts is the time of its run alone. Rounds take turns; the best counts. Brian2 pairs spikes
+built once, with -O3 -march=native, and what counts is the time of its run alone. Rounds take turns; the best counts. `--cpu` counts the
+seconds of the processor instead, for machines with other work: on one thread, of Brian2's program the share that its run has of its time. Brian2 pairs spikes
 where they arrive, snnkit where they leave, so rates with STDP differ a little; each row says its rate, for the speed of a liquid is a
 statement about its rate. `--check` compares static spikes with Brian2's, one by one, in float64.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import tempfile
 import time
@@ -64,23 +66,27 @@ def liquid(n: int, p: float, stdp: bool) -> Liquid:
 class Ours:
     """A liquid on so many threads."""
 
-    def __init__(self, n: int, p: float, stdp: bool, ev: EventTensor, threads: int) -> None:
+    def __init__(
+        self, n: int, p: float, stdp: bool, ev: EventTensor, threads: int, cpu: bool = False
+    ) -> None:
         self.liquid, self.ev, self.threads = liquid(n, p, stdp), ev, threads
+        self.clock = time.process_time if cpu else time.perf_counter
         self.run()
 
     def run(self) -> tuple[float, int]:
         """Seconds and spikes."""
-        start = time.perf_counter()
+        start = self.clock()
         spikes = self.liquid.run(self.ev, threads=self.threads).spikes
-        return time.perf_counter() - start, spikes.nnz
+        return self.clock() - start, spikes.nnz
 
 
 class Brian:
     """Brian2's C++ program, built by `_brian_liquid.py` in another environment."""
 
     def __init__(
-        self, python: str, folder: Path, n: int, p: float, stdp: bool, ev: EventTensor, double: bool = False
-    ) -> None:
+        self, python: str, folder: Path, n: int, p: float, stdp: bool, ev: EventTensor,
+        double: bool = False, cpu: bool = False,
+    ) -> None:  # fmt: skip
         drive, back = wiring(n, p)
         rows = ev.rows().numpy()
         t, b = rows // ev.shape[1], rows % ev.shape[1]
@@ -95,12 +101,16 @@ class Brian:
         )
         if done.returncode:
             raise RuntimeError(done.stderr[-2000:])
-        self.folder, self.shape = folder, ev.shape
+        self.folder, self.shape, self.cpu = folder, ev.shape, cpu
 
     def run(self) -> tuple[float, int]:
         program = self.folder / "program"
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.perf_counter()
         subprocess.run(["./main"], cwd=program, check=True, capture_output=True)
+        whole = time.perf_counter() - start
+        cpu = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
         seconds = float((program / "results" / "last_run_info.txt").read_text().split()[0])
+        seconds = cpu * seconds / whole if self.cpu else seconds
         gap = json.loads((self.folder / "results.json").read_text())["gap"]
         return seconds * self.shape[0] / (self.shape[0] + gap), len(self.spikes()[0])
 
@@ -138,16 +148,18 @@ def compare(contestants: dict[str, Any], rounds: int, ev: EventTensor, synapses:
 
 def table(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     rows = []
-    n, samples = (200, 8) if options.quick else (1000, 64)
+    n, samples = (200, 8) if options.quick else (1000, options.samples)
     ev = events(n, samples)
     for p in (0.05,) if options.quick else (0.01, 0.05, 0.1):
         for stdp in (False, True):
             contestants: dict[str, Any] = {
-                f"snnkit, {k} thread{'s' * (k > 1)}": Ours(n, p, stdp, ev, k)
+                f"snnkit, {k} thread{'s' * (k > 1)}": Ours(n, p, stdp, ev, k, options.cpu)
                 for k in sorted({1, options.threads})
             }
             if options.brian:
-                contestants["Brian2 C++"] = Brian(options.brian, folder / f"{p}{stdp}", n, p, stdp, ev)
+                contestants["Brian2 C++"] = Brian(
+                    options.brian, folder / f"{p}{stdp}", n, p, stdp, ev, cpu=options.cpu
+                )
             found = compare(contestants, options.rounds, ev, p * n * n)
             rows.append({"p": p, "stdp": stdp, "rows": found})
             print(f"\n{n} neurons, {100 * p:g} %, {'pair STDP' if stdp else 'static'}")
@@ -203,6 +215,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small, to see that it runs")
     parser.add_argument("--brian", help="interpreter of an environment with Brian2")
     parser.add_argument("--check", action="store_true", help="compare spikes with Brian2's")
+    parser.add_argument("--cpu", action="store_true", help="seconds of the processor, on one thread")
+    parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
@@ -210,6 +224,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.check and not options.brian:
         parser.error("--check compares with Brian2: give --brian PYTHON")
+    options.threads = 1 if options.cpu else options.threads
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         if options.check:

@@ -229,6 +229,10 @@ def test_normalised_columns():
     part = liquid.normalized("inputs", 3.0).projection("inputs")
     np.testing.assert_allclose(np.abs(part.matrix()).sum(0), 3.0, rtol=1e-6)
     assert (np.sign(part.w) == part.sign[part.pre]).all()
+    block = Liquid(cell(), Projection.dense(M, N, post=(5, 15), w=(-1.0, 1.0), seed=0)).normalized(
+        "inputs", 2.0
+    )
+    np.testing.assert_allclose(np.abs(block.projection("inputs").matrix()).sum(0)[5:15], 2.0, rtol=1e-6)
 
 
 def test_constants_change_without_a_new_kernel():

@@ -175,11 +175,15 @@ class Liquid(nn.Module):
 
     def normalized(self, label: str, total: float) -> Liquid:
         """A new liquid in which the |weights| of a projection that reach a neuron add up to `total`, where there are any."""
-        part = self._part(label)
-        w = self._weights(label).double().numpy()
-        sums = np.bincount(part.wired.post, weights=np.abs(w), minlength=self.N)
-        factor = np.divide(total, sums, out=np.ones_like(sums), where=sums > 0)
-        return self._with({label: w * factor[part.wired.post]}, {})
+        wired, w = self._part(label).wired, self._weights(label)
+        if wired.block is not None:  # one row per pre neuron: no index needed
+            rows = w.view(wired.block[1], wired.block[3])
+            sums = rows.abs().sum(0, dtype=torch.float64)
+            factor = torch.where(sums > 0, total / sums, 1.0).to(w.dtype)
+            return self._with({label: (rows * factor).view(-1)}, {})
+        each = np.bincount(wired.post, weights=w.abs().double().numpy(), minlength=self.N)
+        factors = np.divide(total, each, out=np.ones_like(each), where=each > 0)
+        return self._with({label: w * torch.from_numpy(factors[wired.post]).to(w.dtype)}, {})
 
     # -- looking at it -----------------------------------------------------------------------------------------
 
@@ -235,7 +239,7 @@ class Liquid(nn.Module):
         for label, value in weights.items():
             self._part(label)
             before = getattr(self, f"w_{label}")
-            new = torch.as_tensor(np.array(value)).to(before)
+            new = torch.as_tensor(value).detach().to(before, copy=True)
             if new.shape != before.shape:
                 raise UserError(
                     f"{label} has {before.numel()} synapses, got weights of shape {list(new.shape)}"

@@ -137,9 +137,7 @@ def _show_dataset(room: Any, name: str, root: Any, *, as_json: bool, out: Any) -
     emit({**here, **facts}, as_json=as_json, out=out)
     if as_json:
         return
-    shape = (
-        "polarities, height, width: " + " x ".join(map(str, entry.grid)) if entry.grid else entry.shape
-    )
+    shape = "polarities, height, width: " + " x ".join(map(str, entry.grid)) if entry.grid else entry.shape
     rows = [
         ["splits", ", ".join(f"{s} ({n})" if n else s for s, n in samples.items())],
         ["classes", str(entry.classes)],

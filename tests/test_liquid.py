@@ -1,7 +1,9 @@
 """Liquids as users meet them: wiring, learning, streams, records, files, and mistakes."""
 
+import copy
 import json
 import math
+import pickle  # noqa: TID251 (what worker processes use)
 
 import numpy as np
 import pytest
@@ -292,6 +294,14 @@ def test_a_saved_liquid_is_the_same_liquid(k, tmp_path):
     for label in liquid.labels:
         one, two = liquid.projection(label), again.projection(label)
         assert np.array_equal(one.w, two.w) and np.array_equal(one.sign, two.sign)
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_liquid_travels_to_other_processes(k):
+    liquid, ev = list(liquids())[k].with_constants({}), poisson()
+    again = pickle.loads(pickle.dumps(liquid))  # noqa: S301 (our own bytes)
+    assert again(ev).equal(liquid(ev)) and again.numbers == liquid.numbers
+    assert copy.deepcopy(liquid)(ev).equal(liquid(ev))
 
 
 def test_a_rule_of_ones_own_is_saved_once_registered(tmp_path):

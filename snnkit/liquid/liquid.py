@@ -209,6 +209,18 @@ class Liquid(nn.Module):
         parts = ", ".join(f"{p.label}: {p.projection!r}" for p in self.blueprint.parts)
         return f"M={self.M}, N={self.N}, dt={self.dt}, {parts}"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes: without the kernels, which they load from disk."""
+        kept = {k: v for k, v in self.__dict__.items() if k not in ("blueprint", "_cache")}
+        return {**kept, "parts": self.blueprint.parts}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        parts = state.pop("parts")
+        super().__setstate__(state)
+        definition = operator.lookup(self.neuron._key)
+        self.blueprint, self._cache = Blueprint(definition, parts, self.modulators, self.dt), {}
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     def _part(self, label: str) -> Part:

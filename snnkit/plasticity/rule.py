@@ -123,6 +123,12 @@ class Rule:
             if isinstance(low, int | float) and isinstance(high, int | float) and not low <= high:
                 raise UserError(f"bounds are (lowest, highest) weight, got ({low!r}, {high!r})")
 
+    def __reduce__(self) -> Any:
+        """By name and options where a registered function made it, for functions without a name do not travel."""
+        if self.made_by is None:
+            return super().__reduce__()
+        return _again, (self.made_by, dict(self.const), self.plastic)
+
     @property
     def plastic(self) -> bool:
         """Whether it changes weights."""
@@ -176,6 +182,25 @@ class Modulators:
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise UserError(f"modulators use a name twice: {', '.join(sorted(twice))}")
+
+    def __reduce__(self) -> Any:
+        if self.made_by is None:
+            return super().__reduce__()
+        return _modulators_again, (self.made_by,)
+
+
+def _again(made_by: tuple[str, Mapping[str, Any]], const: Mapping[str, float], plastic: bool) -> Rule | None:
+    from snnkit.plasticity import registry
+
+    rule = registry.made(made_by[0], dict(made_by[1]))
+    rule = rule if plastic or not rule.plastic else rule.frozen()
+    return None if rule is None else rule.with_constants(**const)
+
+
+def _modulators_again(made_by: tuple[str, Mapping[str, Any]]) -> Modulators:
+    from snnkit.plasticity import registry
+
+    return registry.made(made_by[0], dict(made_by[1]))
 
 
 def arguments(term: Term) -> tuple[str, ...]:

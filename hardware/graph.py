@@ -71,6 +71,14 @@ def read(graph: Any) -> list[Node]:
             f"hardware reads {', '.join(KNOWN)}; this graph has others: {'; '.join(problems)}. "
             "Replace them or estimate the rest of the network."
         )
+    late = [
+        name for name, node in graph.nodes.items() if "delay_steps" in (getattr(node, "metadata", None) or {})
+    ]
+    if late:
+        raise UnsupportedGraph(
+            f"layers {', '.join(late)} have synaptic delays, which no model of a chip here carries yet; estimate the network "
+            "without them"
+        )
     before: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
         before[target].append(source)

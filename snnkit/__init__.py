@@ -62,7 +62,16 @@ _CONTENTS = {
         "Sequential",
         "Stream",
         "checkpoint",
+        "DelayedLinear",
+        "DelayWidth",
+        "delay_parameters",
+        "clamp_delays",
+        "clamp_after",
+        "rounded_delays",
+        "LMU",
+        "L2MU",
     ],
+    "snnkit.liquid": ["Liquid", "Projection"],
     "snnkit.activity": ["Activity", "trace"],
     "snnkit.interop": ["to_nir", "from_nir", "save", "load"],
     "snnkit.conversion": ["convert"],
@@ -73,23 +82,40 @@ _ROOMS = {
     "surrogate": "snnkit.neurons.surrogate",
     "losses": "snnkit.training.losses",
     **{room: f"snnkit.{room}" for room in ["conversion", "datasets", "encoders", "hardware", "interop"]},
-    **{room: f"snnkit.{room}" for room in ["kernels", "layers", "neurons", "training"]},
+    **{room: f"snnkit.{room}" for room in ["kernels", "layers", "liquid", "neurons", "plasticity", "systems", "training"]},
 }
 _HOME = {name: room for room, names in _CONTENTS.items() for name in names}
 
 __all__ = [*_HOME, *_ROOMS]  # noqa: PLE0604 (the names are strings)
 
 if TYPE_CHECKING:  # the same table for type checkers and editors
-    from snnkit import conversion, datasets, encoders, hardware, interop, kernels, layers, neurons, training
+    from snnkit import (
+        conversion,
+        datasets,
+        encoders,
+        hardware,
+        interop,
+        kernels,
+        layers,
+        liquid,
+        neurons,
+        plasticity,
+        systems,
+        training,
+    )
     from snnkit.activity import Activity, trace
     from snnkit.conversion import convert
     from snnkit.errors import UserError
     from snnkit.events import EventTensor
     from snnkit.interop import from_nir, load, save, to_nir
     from snnkit.layers import (
+        L2MU,
+        LMU,
         AvgPool2d,
         BatchNorm,
         Conv2d,
+        DelayedLinear,
+        DelayWidth,
         Dropout,
         Flatten,
         Linear,
@@ -98,7 +124,12 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         Stream,
         SumPool2d,
         checkpoint,
+        clamp_after,
+        clamp_delays,
+        delay_parameters,
+        rounded_delays,
     )
+    from snnkit.liquid import Liquid, Projection
     from snnkit.neurons import (
         EIF,
         IF,

@@ -28,7 +28,7 @@ from snnkit.layers import (
     clamp_delays,
     delay_excess,
     delay_parameters,
-    rounded,
+    rounded_delays,
 )
 from snnkit.neurons import IF, LIF
 
@@ -458,7 +458,7 @@ def test_a_penalty_shortens_delays_that_are_too_long():
 def test_rounding_acts_on_a_copy():
     net = Sequential(layer_of("gaussian"), LIF(tau=5 * MS, dt=MS), layer_of(n_in=4, n_out=2, kind="axonal"))
     before = copy.deepcopy(net.state_dict())
-    whole = rounded(net)
+    whole = rounded_delays(net)
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items()) and net.training
     assert not whole.training and [m.form for m in whole if isinstance(m, DelayedLinear)] == ["integer"] * 2
     assert torch.equal(whole[0].delay, (net[0].delay + 0.5).floor())

@@ -10,7 +10,7 @@ import torch
 import snnkit
 from snnkit.errors import UserError
 from snnkit.interop import from_nir, to_nir
-from snnkit.layers import BatchNorm, DelayedLinear, Sequential, rounded
+from snnkit.layers import BatchNorm, DelayedLinear, Sequential, rounded_delays
 from snnkit.neurons import LIF, CubaLIF
 
 MS = 1e-3
@@ -89,7 +89,7 @@ def test_a_norm_behind_delays_is_folded_and_rounding_survives():
     same = from_nir(to_nir(net)).eval()
     assert len(same) == 2
     assert torch.allclose(same[0](drive()), net[1](net[0](drive())), atol=1e-5)
-    whole = rounded(network())
+    whole = rounded_delays(network())
     again = from_nir(to_nir(whole)).eval()
     assert again[0].form == "integer" and not list(again[0].parameters())[1:]
     assert torch.equal(again(drive()), whole(drive()))
@@ -101,3 +101,12 @@ def test_the_rule_of_training_survives():
     )
     same = from_nir(to_nir(net))
     assert same[1].gradient == "eventprop" and same[1].slope_floor == 0.1
+
+
+def test_hardware_refuses_delays_by_name():
+    from snnkit.hardware.graph import UnsupportedGraph
+
+    net = Sequential(DelayedLinear(3, 2, max_delay=3e-3, dt=1e-3), snnkit.LIF(tau=10e-3, dt=1e-3))
+    graph = snnkit.to_nir(net, input_shape=(3,))
+    with pytest.raises(UnsupportedGraph, match="have synaptic delays"):
+        snnkit.hardware.place(graph, chip="loihi")

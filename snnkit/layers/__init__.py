@@ -9,7 +9,7 @@ from snnkit.layers.delay_training import (
     clamp_delays,
     delay_excess,
     delay_parameters,
-    rounded,
+    rounded_delays,
 )
 from snnkit.layers.delays import DelayedLinear, DelayState
 from snnkit.layers.linear import Linear
@@ -28,7 +28,7 @@ __all__ = [
     "clamp_delays",
     "clamp_after",
     "delay_excess",
-    "rounded",
+    "rounded_delays",
     "Conv2d",
     "AvgPool2d",
     "SumPool2d",

@@ -76,7 +76,7 @@ def delay_excess(net: nn.Module, longest: float = 0.0) -> Tensor:
     return torch.cat(parts).mean()
 
 
-def rounded(net: nn.Module) -> nn.Module:
+def rounded_delays(net: nn.Module) -> nn.Module:
     """A copy of a network with whole delays, in evaluation mode: what a chip would run. The network itself is untouched."""
     other = copy.deepcopy(net)
     for path, layer in list(other.named_modules()):

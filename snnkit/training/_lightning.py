@@ -25,6 +25,8 @@ from rich.progress import (
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
+from snnkit.layers import clamp_after, delay_parameters
+from snnkit.layers.spike_rules import check_gradients
 from snnkit.training.evaluation import device_of
 from snnkit.training.loop import Epoch, Recorder, Settings
 from snnkit.training.rates import spikes_of
@@ -32,6 +34,7 @@ from snnkit.training.rates import spikes_of
 
 def run(net: nn.Module, train, val, settings: Settings, recorder: Recorder) -> None:
     """Train; results go to `recorder`."""
+    check_gradients(net)
     device = device_of(net)
     with _quiet(), _interruptible():
         trainer = lightning.Trainer(
@@ -106,12 +109,9 @@ class _Module(lightning.LightningModule):
         return loss
 
     def configure_optimizers(self):
-        trained = [p for p in self.net.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": self.settings.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW([g for g in groups if g["params"]], lr=self.settings.lr)
+        groups = delay_parameters(self.net, self.settings.lr, self.settings.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.lr)
+        clamp_after(optimizer, self.net)
         total = int(self.trainer.estimated_stepping_batches)
         rise = int(self.settings.warmup * total)
 

@@ -58,6 +58,9 @@ if d["stdp"]:
     back.w0 = d["w"]
     back.run_regularly("w = w0\nx = 0\ny = 0", dt=length * ms, when="start")
 spikes = SpikeMonitor(cells)
+for when in ("before", "after"):  # seconds of the processor until here
+    line = f'{{ std::ofstream f("results/{when}.txt"); f << double(std::clock()) / CLOCKS_PER_SEC; }}'
+    device.insert_code(f"{when}_network_run", line)
 run(int(d["samples"]) * length * ms)
 device.build(directory=str(folder / "program"), compile=True, run=False)
 names = {k: device.get_array_filename(spikes.variables[k]) for k in ("t", "i")}

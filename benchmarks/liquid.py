@@ -8,7 +8,7 @@
 All run the same wiring, delays (1 to 10 steps), initial weights and input spikes (30 Hz per neuron), in float32; membranes, arriving
 spikes and weights begin anew with each sample. Brian2 wants numpy < 2.4, so it needs an environment of its own: its C++ program is
 built once, with -O3 -march=native, and what counts is the time of its run alone. Rounds take turns; the best counts. `--cpu` counts the
-seconds of the processor instead, for machines with other work: on one thread, of Brian2's program the share that its run has of its time. Brian2 pairs spikes
+seconds of the processor instead, for machines with other work: on one thread. Brian2 pairs spikes
 where they arrive, snnkit where they leave, so rates with STDP differ a little; each row says its rate, for the speed of a liquid is a
 statement about its rate. `--check` compares static spikes with Brian2's, one by one, in float64.
 """
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import tempfile
 import time
@@ -105,12 +104,9 @@ class Brian:
 
     def run(self) -> tuple[float, int]:
         program = self.folder / "program"
-        before, start = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime, time.perf_counter()
         subprocess.run(["./main"], cwd=program, check=True, capture_output=True)
-        whole = time.perf_counter() - start
-        cpu = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
-        seconds = float((program / "results" / "last_run_info.txt").read_text().split()[0])
-        seconds = cpu * seconds / whole if self.cpu else seconds
+        read = lambda name: float((program / "results" / name).read_text().split()[0])
+        seconds = read("after.txt") - read("before.txt") if self.cpu else read("last_run_info.txt")
         gap = json.loads((self.folder / "results.json").read_text())["gap"]
         return seconds * self.shape[0] / (self.shape[0] + gap), len(self.spikes()[0])
 

@@ -12,7 +12,7 @@ from snnkit.datasets.dataset import EventDataset
 from snnkit.datasets.errors import DataNotFound, EventFileError, EventFileWarning
 from snnkit.datasets.files import FileInfo, Reader, inspect, read, write
 from snnkit.datasets.files.nmnist import read_nmnist
-from snnkit.datasets.packed import PackedEvents
+from snnkit.datasets.packed import PackedEvents, pack
 from snnkit.datasets.registry import about, info, load, locate, names
 from snnkit.datasets.store import cache_folder
 from snnkit.recordings import Events, Packed
@@ -34,6 +34,7 @@ __all__ = [
     "SignalDataset",
     "Packed",
     "PackedEvents",
+    "pack",
     "cache_folder",
     "transforms",
     "augment",

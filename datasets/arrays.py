@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.datasets.batches import end_to_end
 from snnkit.datasets.dataset import EventDataset, Labelled
 from snnkit.datasets.progress import track
 from snnkit.errors import UserError
-from snnkit.recordings import Events
+from snnkit.recordings import Events, end_to_end
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,7 +18,7 @@ from snnkit.datasets.augment import Augment
 from snnkit.datasets.dataset import EventDataset
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.recordings import Events, Packed, check_dt_fits, steps_for
+from snnkit.recordings import Events, Packed, check_dt_fits, end_to_end, steps_for
 
 Batch = tuple[EventTensor | Tensor, Tensor]
 
@@ -64,29 +64,6 @@ def collate(*, dt: float, steps: int | None = None, binary: bool = False, dense:
     ... )  # doctest: +SKIP
     """
     return Collate(check_dt(dt), None if steps is None else check_steps(steps), bool(binary), bool(dense))
-
-
-def end_to_end(recordings: Sequence[Events]) -> Packed:
-    """Recordings of one sensor, one after the other in one set of columns.
-
-    Raises:
-        UserError: there are none, or their sensors differ.
-    """
-    if not recordings:
-        raise UserError("expected at least one recording to make a batch of, got none")
-    for i, recording in enumerate(recordings):
-        if not isinstance(recording, Events):
-            raise UserError(
-                f"expected recordings (Events) to make a batch of, got {type(recording).__name__}"
-            )
-        if recording.sensor != recordings[0].sensor:
-            raise UserError(
-                f"the recordings of a batch need one sensor: recording 0 has {recordings[0].sensor}, "
-                f"recording {i} has {recording.sensor}"
-            )
-    t, x, y, p = (np.concatenate([getattr(r, c) for r in recordings]) for c in ("t", "x", "y", "p"))
-    offsets = np.concatenate([[0], np.cumsum([len(r) for r in recordings])])
-    return Packed(t, x, y, p, offsets, recordings[0].sensor)
 
 
 class Batches:

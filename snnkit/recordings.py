@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -182,6 +182,31 @@ class Packed:
 
 def _joined(column: NDArray, slices: list[slice]) -> NDArray:
     return np.concatenate([column[s] for s in slices]) if slices else column[:0].copy()
+
+
+def end_to_end(recordings: Iterable[Events]) -> Packed:
+    """Recordings of one sensor, one after the other in one set of columns; a single one is not copied.
+
+    Raises:
+        UserError: there are none, or their sensors differ.
+    """
+    parts = list(recordings)
+    if not parts:
+        raise UserError("expected at least one recording to put end to end, got none")
+    for i, part in enumerate(parts):
+        if not isinstance(part, Events):
+            raise UserError(f"expected recordings (Events), got {type(part).__name__}")
+        if part.sensor != parts[0].sensor:
+            raise UserError(
+                f"the recordings of a batch need one sensor: recording 0 has {parts[0].sensor}, recording {i} has {part.sensor}; "
+                "Crop them to one size"
+            )
+    offsets = np.cumsum([0, *(len(part) for part in parts)])
+    if len(parts) == 1:
+        only = parts[0]
+        return Packed(only.t, only.x, only.y, only.p, offsets, only.sensor)
+    t, x, y, p = (np.concatenate([getattr(part, name) for part in parts]) for name in ("t", "x", "y", "p"))
+    return Packed(t, x, y, p, offsets, parts[0].sensor)
 
 
 def steps_for(longest: float, dt: float) -> int:

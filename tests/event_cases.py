@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from snnkit.datasets import Events, Packed
-from snnkit.datasets.transforms import pack
+from snnkit.datasets.transforms import end_to_end
 
 COLUMNS = ("t", "x", "y", "p")
 
@@ -40,7 +40,7 @@ def batches(draw, *, polarities=(1, 2), empty=True) -> Packed:
     span = draw(st.sampled_from([1, 10, 1_000, 200_000]))
     start = draw(st.sampled_from([0, 11_000_000]))
     seed = draw(st.integers(0, 2**16))
-    return pack(
+    return end_to_end(
         recording(n, sensor=sensor, span=span, start=start, seed=seed + i) for i, n in enumerate(counts)
     )
 

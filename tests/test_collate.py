@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snnkit.binning import bins_of, flat_index
-from snnkit.datasets.batches import batches, collate, end_to_end
+from snnkit.datasets.batches import batches, collate
 from snnkit.datasets.dataset import EventDataset
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.recordings import Events, Packed, _edges, steps_for
+from snnkit.recordings import Events, Packed, _edges, end_to_end, steps_for
 
 
 def naive(packed, dt, steps=None, binary=False):

@@ -185,11 +185,11 @@ def test_diagonal_neighbours_count_among_eight_only():
 
 
 def test_recordings_of_a_batch_do_not_support_each_other():
-    from snnkit.datasets.transforms import pack
+    from snnkit.datasets.transforms import end_to_end
 
     parts = [at((0, 3, 3)), at((10, 3, 4), (20, 3, 3)), at((15, 4, 4))]
-    assert [len(BackgroundActivity(1e-3)(pack(parts))[i]) for i in range(3)] == [0, 1, 0]
-    assert [len(Refractory(1e-3)(pack([parts[0]] * 3))[i]) for i in range(3)] == [1, 1, 1]
+    assert [len(BackgroundActivity(1e-3)(end_to_end(parts))[i]) for i in range(3)] == [0, 1, 0]
+    assert [len(Refractory(1e-3)(end_to_end([parts[0]] * 3))[i]) for i in range(3)] == [1, 1, 1]
 
 
 def test_the_order_n_filter_passes_less_than_the_one_per_pixel():

@@ -26,7 +26,7 @@ from snnkit.datasets.transforms import (
     TimeSurface,
     ToTensor,
     VoxelGrid,
-    pack,
+    end_to_end,
 )
 from snnkit.errors import UserError
 
@@ -151,7 +151,7 @@ ALL = [
 @pytest.mark.parametrize("view", ALL, ids=repr)
 def test_a_batch_holds_the_views_of_its_recordings(view):
     parts = [recording(n, sensor=(2, 7, 8), seed=k, start=11_000_000) for k, n in enumerate((60, 0, 1, 90))]
-    batch = np.moveaxis(view(pack(parts)), view.batch_axis, 0)
+    batch = np.moveaxis(view(end_to_end(parts)), view.batch_axis, 0)
     for whole, part in zip(batch, parts, strict=True):
         one = view(part)
         if len(part) and view.batch_axis == 1:  # shorter ones end earlier
@@ -164,7 +164,7 @@ def test_a_batch_holds_the_views_of_its_recordings(view):
 
 def test_contexts_of_a_batch_are_those_of_its_events():
     parts = [recording(n, sensor=(2, 7, 8), seed=n) for n in (30, 0, 20)]
-    np.testing.assert_array_equal(HOTS()(pack(parts)), np.concatenate([HOTS()(part) for part in parts]))
+    np.testing.assert_array_equal(HOTS()(end_to_end(parts)), np.concatenate([HOTS()(part) for part in parts]))
 
 
 @pytest.mark.parametrize("view", [*ALL, HOTS(), ToTensor(1e-3)], ids=repr)
@@ -254,7 +254,7 @@ def test_voxel_grid_of_events_at_one_time_lies_in_bin_0():
 
 
 def test_normalised_voxel_grid():
-    packed = pack([recording(500, seed=k) for k in range(2)])
+    packed = end_to_end([recording(500, seed=k) for k in range(2)])
     grid, plain = VoxelGrid(5, normalise=True)(packed), VoxelGrid(5)(packed)
     for i in range(2):
         cells = grid[:, i][plain[:, i] != 0]
@@ -347,7 +347,7 @@ def test_tore_runs_from_now_to_never():
 
 
 def test_to_tensor_is_what_the_recording_makes_itself():
-    packed = pack([recording(100, seed=k) for k in range(3)])
+    packed = end_to_end([recording(100, seed=k) for k in range(3)])
     assert ToTensor(1e-3, steps=90)(packed).equal(packed.tensor(dt=1e-3, steps=90))
     assert ToTensor(1e-3, binary=True)(packed[1]).equal(packed[1].tensor(dt=1e-3, binary=True))
 

@@ -50,7 +50,7 @@ from snnkit.datasets.transforms import (
     SpatioTemporalCorrelation,
     StartAtZero,
     Stretch,
-    pack,
+    end_to_end,
 )
 from snnkit.errors import UserError
 
@@ -116,7 +116,7 @@ def test_every_change_keeps_recordings_sound_and_its_input_as_it_was(packed, cha
 @pytest.mark.parametrize("change", [c for c in CHANGES if not c.random], ids=repr)
 def test_a_batch_is_changed_as_its_recordings_are(change):
     parts = [recording(n, seed=1, start=11_000_000) for n in (200, 0, 1, 90)]
-    batch = change(pack(parts))
+    batch = change(end_to_end(parts))
     for i, part in enumerate(parts):
         assert same(batch[i], change(part)) and batch.sensor == change(part).sensor
 
@@ -130,7 +130,7 @@ def test_chance_needs_a_seed_and_differs_with_it(change):
 
 
 def test_recordings_in_the_middle_of_their_columns():
-    parts = pack([recording(50, seed=k) for k in range(3)])
+    parts = end_to_end([recording(50, seed=k) for k in range(3)])
     view = datasets.Packed(parts.t, parts.x, parts.y, parts.p, parts.offsets[1:], parts.sensor)
     for change in (ReverseTime(), BackgroundActivity(), FlipLeftRight()):
         changed = change(view)
@@ -207,7 +207,7 @@ def test_wrong_recordings_are_refused():
         Refractory(1e-3)(Events([1], [0], [-1], [0], sensor=(2, 12, 16)))
     with pytest.raises(UserError, match="got list"):
         Drop(0.1)([1, 2], 0)
-    damaged = pack([recording(10)])
+    damaged = end_to_end([recording(10)])
     damaged = datasets.Packed(
         damaged.t, damaged.x, damaged.y, damaged.p, np.array([0, 3, 40]), damaged.sensor
     )
@@ -235,7 +235,7 @@ def test_wrong_recordings_are_refused():
         (lambda: FlipPolarity()(MergePolarity()(recording(3))), "polarities"),
         (lambda: DropPixels(((16, 0),))(recording(3)), "not on a sensor"),
         (lambda: ScaleTime(1e30)(recording(3)), "longer"),
-        (lambda: pack([recording(1), recording(1, sensor=(2, 5, 5))]), "one sensor"),
+        (lambda: end_to_end([recording(1), recording(1, sensor=(2, 5, 5))]), "one sensor"),
     ],
 )
 def test_wrong_parameters_say_what_was_expected(make, words):

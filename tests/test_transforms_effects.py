@@ -37,7 +37,7 @@ from snnkit.datasets.transforms import (
     SpaceJitter,
     StartAtZero,
     Stretch,
-    pack,
+    end_to_end,
 )
 from snnkit.errors import UserError
 
@@ -79,7 +79,7 @@ def test_flips_and_merge():
 
 
 def test_flips_by_chance_take_whole_recordings():
-    packed = pack([recording(20, seed=k) for k in range(400)])
+    packed = end_to_end([recording(20, seed=k) for k in range(400)])
     flipped = FlipLeftRight(0.25)(packed, 1)
     changed = [not same(flipped[i], packed[i]) for i in range(400)]
     assert all(same(flipped[i], FlipLeftRight()(packed[i])) for i in range(400) if changed[i])
@@ -159,12 +159,12 @@ def test_decimation_keeps_every_nth_event_of_a_pixel_and_polarity():
     events = Events([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 0, 0], [0] * 6, [1, 0, 1, 1, 0, 1], sensor=(2, 1, 2))
     assert Decimate(2)(events).t.tolist() == [2, 4]
     assert same(Decimate(1)(events), events)
-    parts = pack([events, events])
+    parts = end_to_end([events, events])
     assert [len(Decimate(2)(parts)[i]) for i in range(2)] == [2, 2]
 
 
 def test_one_of_several_changes_each_recording():
-    packed = pack([recording(30, seed=k) for k in range(300)])
+    packed = end_to_end([recording(30, seed=k) for k in range(300)])
     changed = OneOf(FlipLeftRight(), FlipUpDown(), Compose())(packed, 0)
     found = [
         [same(changed[i], change(packed[i])) for change in (FlipLeftRight(), FlipUpDown(), Compose())]
@@ -235,7 +235,7 @@ def test_scaling_and_a_coarser_clock():
 
 
 def test_stretch_scales_each_recording_by_one_factor():
-    packed = pack([recording(50, seed=k, start=1000) for k in range(200)])
+    packed = end_to_end([recording(50, seed=k, start=1000) for k in range(200)])
     played = Stretch(0.3)(packed, 0)
     factors = np.array([played[i].t[-1] / packed[i].t[-1] for i in range(200)])
     assert factors.min() > 0.699 and factors.max() < 1.301 and factors.std() > 0.1

@@ -8,7 +8,7 @@ from event_cases import check_sound, recording, same
 
 from snnkit import datasets
 from snnkit.datasets import Events
-from snnkit.datasets.transforms import HOTS, HOTSLayer, learn_hots, pack
+from snnkit.datasets.transforms import HOTS, HOTSLayer, end_to_end, learn_hots
 from snnkit.errors import UserError
 
 
@@ -35,11 +35,11 @@ def test_prototypes_agree_with_the_naive_twin_wherever_recordings_end(cut):
     assert layer.prototypes.shape == (4, 2, 3, 3)
     want = naive_learn(surfaces.reshape(400, -1), 4)
     np.testing.assert_allclose(layer.prototypes.reshape(4, -1), want, rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(learn_hots(pack(parts), HOTS(1), 4).prototypes, layer.prototypes)
+    np.testing.assert_array_equal(learn_hots(end_to_end(parts), HOTS(1), 4).prototypes, layer.prototypes)
 
 
 def test_an_event_gets_the_number_of_its_nearest_prototype():
-    packed = pack([recording(n, sensor=(2, 9, 9), seed=n) for n in (300, 0, 120)])
+    packed = end_to_end([recording(n, sensor=(2, 9, 9), seed=n) for n in (300, 0, 120)])
     layer = learn_hots(packed, HOTS(2, 50e-3), prototypes=5)
     changed = layer(packed)
     check_sound(changed)

@@ -20,8 +20,8 @@ from snnkit.datasets.transforms import (
     SliceCount,
     SliceNumber,
     SliceTime,
+    end_to_end,
     one_hot,
-    pack,
 )
 from snnkit.errors import UserError
 
@@ -112,7 +112,7 @@ def test_a_number_of_windows_shares_time_or_events():
     uneven = Events([0, 1, 2, 3, 100], *(np.zeros(5, int),) * 3, sensor=(2, 4, 5))
     assert [len(p) for p in SliceNumber(2)(uneven)] == [4, 1]
     assert [len(p) for p in SliceNumber(2, by_count=True)(uneven)] == [2, 3]
-    halves = SliceNumber(3, overlap=0.5).windows(pack([events]))
+    halves = SliceNumber(3, overlap=0.5).windows(end_to_end([events]))
     lengths = halves.ends - halves.begins
     assert abs(lengths - 11_001 / 2).max() <= 1 and abs(np.diff(halves.begins) - 11_001 / 4).max() <= 1
     assert [len(p) for p in SliceNumber(9)(ticking(1))].count(1) == 1, "one event is in one window"
@@ -127,7 +127,7 @@ def test_a_dataset_is_cut_with_its_labels():
 
 
 def test_a_dataset_with_a_transform_is_changed_before_it_is_cut():
-    recordings = pack([ticking(10), ticking(6)])
+    recordings = end_to_end([ticking(10), ticking(6)])
     ds = datasets.EventDataset(
         "two",
         recordings,
@@ -210,13 +210,13 @@ def test_an_event_mixture_takes_its_label_from_the_events():
 
 
 def test_a_mixture_does_not_depend_on_when_the_camera_was_switched_on():
-    early, late = (pack([recording(500, seed=k, start=s) for k in (0, 1)]) for s in (0, 40_000_000))
+    early, late = (end_to_end([recording(500, seed=k, start=s) for k in (0, 1)]) for s in (0, 40_000_000))
     one, two = (EventMix()(packed, one_hot([0, 1], 2), 7)[0] for packed in (early, late))
     assert np.array_equal(one.t, two.t - 40_000_000) and np.array_equal(one.x, two.x)
 
 
 def test_partners_are_a_permutation():
-    packed = pack([Events([k], [k], [0], [0], sensor=(2, 2, 64)) for k in range(64)])
+    packed = end_to_end([Events([k], [k], [0], [0], sensor=(2, 2, 64)) for k in range(64)])
     _, soft = CutMix()(packed, one_hot(np.arange(64), 64), 5)
     assert ((soft > 0).sum(1) == 2).mean() > 0.8, "most recordings are mixed with another one"
     assert not np.array_equal(soft, CutMix()(packed, one_hot(np.arange(64), 64), 6)[1])
@@ -244,9 +244,9 @@ def test_parameters_of_slicers_and_mixtures():
         (lambda: CutMix(alpha=0), "alpha"),
         (lambda: EventMix(widths=(0.5, 0.1)), "widths"),
         (lambda: one_hot([0, 3], 3), "0..2"),
-        (lambda: CutMix()(pack([ticking(3)]), [1], 0), "one_hot"),
+        (lambda: CutMix()(end_to_end([ticking(3)]), [1], 0), "one_hot"),
         (lambda: CutMix().pair(ticking(3), [1, 0], Crop(9, 9)(ticking(3)), [0, 1], 0), "one sensor"),
-        (lambda: EventMix()(pack([ticking(3)]), one_hot([0, 1], 2), 0), "shape"),
+        (lambda: EventMix()(end_to_end([ticking(3)]), one_hot([0, 1], 2), 0), "shape"),
     ],
 )
 def test_wrong_mixtures_say_what_was_expected(make, words):

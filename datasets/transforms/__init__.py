@@ -8,7 +8,7 @@ All are frozen dataclasses, called with `Events` or `Packed` recordings and, tho
 a seed. `parameters()` gives their name, version and parameters as JSON, which is what caches are keyed by.
 """
 
-from snnkit.datasets.transforms.base import Compose, OneOf, Transform, compose, keep, pack, parameters
+from snnkit.datasets.transforms.base import Compose, OneOf, Transform, compose, keep, parameters
 from snnkit.datasets.transforms.denoise import (
     BackgroundActivity,
     HotPixels,
@@ -53,6 +53,7 @@ from snnkit.datasets.transforms.timing import (
     Stretch,
 )
 from snnkit.datasets.transforms.views import BinaRep, Frames, ToTensor, View, VoxelGrid
+from snnkit.recordings import end_to_end
 
 __all__ = [
     "Transform",
@@ -60,7 +61,7 @@ __all__ = [
     "compose",
     "OneOf",
     "parameters",
-    "pack",
+    "end_to_end",
     "keep",
     # place
     "Crop",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnkit.errors import UserError
-from snnkit.recordings import Events, Packed
+from snnkit.recordings import Events, Packed, end_to_end
 
 Recordings = TypeVar("Recordings", Events, Packed)
 Random = np.random.Generator | int | None
@@ -36,7 +36,7 @@ class Transform:
     def __call__(self, recordings: Recordings, rng: Random = None) -> Recordings:
         draw = self._generator(rng)
         if isinstance(recordings, Events):
-            return self.apply(pack([recordings]), draw)[0]
+            return self.apply(end_to_end([recordings]), draw)[0]
         if isinstance(recordings, Packed):
             return self.apply(whole(recordings), draw)
         raise UserError(
@@ -118,7 +118,7 @@ class OneOf(Transform):
                 part = change(packed.gather(ids), rng)
                 for i, row in enumerate(ids.tolist()):
                     done[row] = part[i]
-        return pack(events for events in done if events is not None) if done else packed
+        return end_to_end(events for events in done if events is not None) if done else packed
 
 
 def _flat(change: Any) -> list[Change]:
@@ -170,24 +170,6 @@ def parameters(value: Any) -> Any:
 
 
 # -- many recordings --------------------------------------------------------------------------------------------------
-
-
-def pack(recordings: Iterable[Events]) -> Packed:
-    """Recordings of one sensor, end to end. A single one is not copied."""
-    parts = list(recordings)
-    if not parts:
-        raise UserError("expected at least one recording")
-    sensors = {part.sensor for part in parts}
-    if len(sensors) > 1:
-        raise UserError(f"expected recordings of one sensor, got {sorted(sensors)}; Crop them to one size")
-    offsets = np.cumsum([0, *(len(part) for part in parts)])
-    columns = {
-        name: getattr(parts[0], name)
-        if len(parts) == 1
-        else np.concatenate([getattr(e, name) for e in parts])
-        for name in ("t", "x", "y", "p")
-    }
-    return Packed(**columns, offsets=offsets, sensor=parts[0].sensor)
 
 
 def whole(packed: Packed) -> Packed:

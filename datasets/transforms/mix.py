@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from snnkit.datasets.transforms.base import check_count, check_part, pack, parameters, whole
+from snnkit.datasets.transforms.base import check_count, check_part, parameters, whole
 from snnkit.errors import UserError
-from snnkit.recordings import Events, Packed
+from snnkit.recordings import Events, Packed, end_to_end
 
 
 def one_hot(labels: ArrayLike, classes: int) -> NDArray[np.float32]:
@@ -75,7 +75,7 @@ class Mix:
         ]
         if not mixed:
             return packed, rows
-        return pack(events for events, _ in mixed), np.stack([target for _, target in mixed])
+        return end_to_end(events for events, _ in mixed), np.stack([target for _, target in mixed])
 
     def parameters(self) -> dict[str, Any]:
         """Name, version and parameters as JSON."""

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snnkit.datasets.dataset import EventDataset
-from snnkit.datasets.transforms.base import check_count, check_part, pack, parameters, ticks, whole
+from snnkit.datasets.transforms.base import check_count, check_part, parameters, ticks, whole
 from snnkit.errors import UserError
-from snnkit.recordings import Events, Packed
+from snnkit.recordings import Events, Packed, end_to_end
 
 MAX_WINDOWS = 10_000_000  # more than this from one recording is a wrong unit of time
 
@@ -79,7 +79,7 @@ class Slicer:
     def __call__(self, recordings: EventDataset) -> EventDataset: ...
     def __call__(self, recordings: Any) -> Any:
         if isinstance(recordings, Events):
-            pieces, _ = self._cut(pack([recordings]))
+            pieces, _ = self._cut(end_to_end([recordings]))
             return [pieces[i] for i in range(len(pieces))]
         if isinstance(recordings, Packed):
             return self._cut(whole(recordings))
@@ -91,7 +91,7 @@ class Slicer:
 
     def _dataset(self, ds: EventDataset) -> EventDataset:
         ids = np.arange(len(ds.packed)) if ds.ids is None else ds.ids
-        recordings = ds.packed.gather(ids) if ds.transform is None else pack(sample for sample, _ in ds)
+        recordings = ds.packed.gather(ids) if ds.transform is None else end_to_end(sample for sample, _ in ds)
         pieces, owners = self._cut(recordings)
         about = {name: np.asarray(column)[ids][owners] for name, column in ds.about.items()}
         return EventDataset(ds.name, pieces, ds.labels[owners], ds.classes, about=about)

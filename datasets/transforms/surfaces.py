@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.datasets.transforms.base import Random, check_count, columns, pack, spans, ticks, whole
+from snnkit.datasets.transforms.base import Random, check_count, columns, spans, ticks, whole
 from snnkit.datasets.transforms.slices import SliceTime
 from snnkit.datasets.transforms.views import View, zeros
 from snnkit.errors import UserError
-from snnkit.recordings import Events, Packed
+from snnkit.recordings import Events, Packed, end_to_end
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class HOTS(View):
         ticks("tau", self.tau)
 
     def __call__(self, recordings: Events | Packed, rng: Random = None) -> NDArray:
-        return self.apply(pack([recordings]) if isinstance(recordings, Events) else whole(recordings))
+        return self.apply(end_to_end([recordings]) if isinstance(recordings, Events) else whole(recordings))
 
     def apply(self, packed: Packed) -> NDArray:
         from snnkit.kernels.events.surface import contexts

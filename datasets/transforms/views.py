@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from snnkit.datasets.transforms.base import Random, check_count, columns, pack, parameters, whole
+from snnkit.datasets.transforms.base import Random, check_count, columns, parameters, whole
 from snnkit.datasets.transforms.slices import SliceNumber, Slicer
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.recordings import Events, Packed
+from snnkit.recordings import Events, Packed, end_to_end
 
 MAX_BYTES = 16 << 30  # a larger array is a mistake in a parameter
 
@@ -31,7 +31,7 @@ class View:
 
     def __call__(self, recordings: Events | Packed, rng: Random = None) -> Any:
         if isinstance(recordings, Events):
-            return self.apply(pack([recordings]))[(slice(None),) * self.batch_axis + (0,)]
+            return self.apply(end_to_end([recordings]))[(slice(None),) * self.batch_axis + (0,)]
         if isinstance(recordings, Packed):
             return self.apply(whole(recordings))
         raise UserError(

@@ -175,7 +175,7 @@ def scaling(options: argparse.Namespace) -> list[dict[str, float]]:
         ev = events(n, max(1, 16_000 // n))
         row: dict[str, float] = {"neurons": n}
         for word, stdp in (("static", False), ("stdp", True)):
-            found = compare({word: Ours(n, 100 / n, stdp, ev, 1)}, 2, ev, 100 * n)[word]
+            found = compare({word: Ours(n, 100 / n, stdp, ev, 1, options.cpu)}, 2, ev, 100 * n)[word]
             row |= {word: found["million_events_per_s"], f"{word}_hz": found["rate_hz"]}
         rows.append(row)
         print(f"{n:7d}  {100 * n:8d}  {row['static_hz']:4.1f}  {row['static']:7.0f} {row['stdp']:7.0f}")
@@ -186,7 +186,7 @@ def silent(options: argparse.Namespace) -> float:
     """Nanoseconds of a neuron and step in which nothing happens."""
     n, steps = 1000, 20_000
     ev = EventTensor.from_events([], [], shape=n, dt=MS, steps=steps)
-    best = min(Ours(n, 0.05, False, ev, 1).run()[0] for _ in range(3))
+    best = min(Ours(n, 0.05, False, ev, 1, options.cpu).run()[0] for _ in range(3))
     print(f"\nsilent: {1e9 * best / (n * steps):.2f} ns per neuron and step")
     return 1e9 * best / (n * steps)
 

@@ -126,18 +126,20 @@ def test_every_neuron_runs_in_a_liquid(model, monkeypatch):
     liquid = Liquid(neuron, inputs, back, dt=MS if neuron.dt is None else None)
     ev = poisson(60, 2, 4, 200.0, dt=liquid.dt) if liquid.dt == MS else None
     if ev is None:
-        ev = EventTensor.from_dense((torch.rand(60, 2, 4) < 0.2).float(), liquid.dt)
+        chance = torch.rand(60, 2, 4, generator=torch.Generator().manual_seed(0))
+        ev = EventTensor.from_dense((chance < 0.2).float(), liquid.dt)
     run = agree(liquid, ev, threads=1)
     assert run.spikes.nnz > 0
     assert (run.spikes.values is not None) == (not is_binary(liquid.blueprint.neuron.forward))
 
 
 def test_graded_input_and_output_compiled():
-    drive = EventTensor.from_dense(torch.rand(40, 3, M) * (torch.rand(40, 3, M) < 0.2), MS)
+    value, chance = torch.rand(2, 40, 3, M, generator=torch.Generator().manual_seed(0))
+    drive = EventTensor.from_dense(2.0 * value * (chance < 0.2), MS)
     for neuron in (TernaryLIF(tau=10 * MS, dt=MS), MultiSpikeIF(threshold=0.4)):
         liquid = Liquid(
             neuron,
-            Projection.dense(M, N, w=(-0.3, 0.6), seed=0),
+            Projection.dense(M, N, w=(-0.7, 0.7), seed=0),
             Projection.random(N, N, p=0.2, w=0.1, seed=1),
             dt=MS,
         )

@@ -9,12 +9,13 @@ TORCH_INDEX ?=
 OUT    ?= build/demo
 JOBS   ?= 2
 
-.PHONY: demo test check format lint bench peers clean help
+.PHONY: demo test check format lint bench fuzz peers clean help
 
 help:
 	@echo "make demo    train, convert, estimate and deploy on built-in data; report in $(OUT)/report.html"
 	@echo "make test    lint, types, import contracts, then the tests"
 	@echo "make bench   the benchmarks (installs peer libraries)"
+	@echo "make fuzz    damaged files of every format through every reader"
 	@echo "make format  format the code"
 	@echo "make clean   remove .venv and build products"
 
@@ -28,6 +29,10 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: $(VENV)/.run
 	$(PIP) --editable ".[train,dev]"
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) atheris
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.run
@@ -55,8 +60,18 @@ format: $(VENV)/.dev
 peers: $(VENV)/.peers
 
 bench: $(VENV)/.peers
-	$(BIN)/python benchmarks/lif.py
+	$(BIN)/python benchmarks/neurons.py
 	$(BIN)/python benchmarks/linear.py
+	$(BIN)/python benchmarks/conv.py
+	$(BIN)/python benchmarks/delays.py
+	$(BIN)/python benchmarks/liquid.py
+	$(BIN)/python benchmarks/transforms.py
+	$(BIN)/python benchmarks/encoders.py
+
+# A million damaged files of all formats, then a minute per format of search guided by coverage.
+fuzz: $(VENV)/.fuzz
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --inputs 1000000 --jobs $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.guided --seconds 60
 
 clean:
 	rm -rf $(VENV) build dist snnkit.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -167,7 +167,10 @@ MODELS: dict[str, Callable[[int], tuple[Run, nn.Module]]] = {
     "Norse LIF, as documented": norse_documented,
     "Sinabs LIF, as documented": sinabs_documented,
 }
-SLOW = ("Norse LIF, as documented", "Sinabs LIF, as documented")  # their backward takes 10 s and more at N = 2048: left out there
+SLOW = (
+    "Norse LIF, as documented",
+    "Sinabs LIF, as documented",
+)  # their backward takes 10 s and more at N = 2048: left out there
 
 
 def build(names: list[str], n: int) -> tuple[dict[str, tuple[Run, nn.Module]], dict[str, str]]:

@@ -82,7 +82,10 @@ _ROOMS = {
     "surrogate": "snnkit.neurons.surrogate",
     "losses": "snnkit.training.losses",
     **{room: f"snnkit.{room}" for room in ["conversion", "datasets", "encoders", "hardware", "interop"]},
-    **{room: f"snnkit.{room}" for room in ["kernels", "layers", "liquid", "neurons", "plasticity", "systems", "training"]},
+    **{
+        room: f"snnkit.{room}"
+        for room in ["kernels", "layers", "liquid", "neurons", "plasticity", "systems", "training"]
+    },
 }
 _HOME = {name: room for room, names in _CONTENTS.items() for name in names}
 

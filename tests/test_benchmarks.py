@@ -13,7 +13,9 @@ FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
 def run(script, *arguments, block=True):
-    blocked = "sys.modules.update(dict.fromkeys(('snntorch', 'spikingjelly', 'norse', 'sinabs')));" if block else ""
+    blocked = (
+        "sys.modules.update(dict.fromkeys(('snntorch', 'spikingjelly', 'norse', 'sinabs')));" if block else ""
+    )
     program = f"import sys, runpy; {blocked} sys.argv = {[str(FOLDER / script), *map(str, arguments)]!r}; "
     program += f"sys.path.insert(0, {str(FOLDER)!r}); runpy.run_path(sys.argv[0], run_name='__main__')"
     env = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -11,7 +11,19 @@ import pytest
 import snnkit
 from snnkit.cli.app import run
 
-COMMANDS = ["demo", "train", "evaluate", "convert", "energy", "deploy", "reproduce", "events", "chips", "datasets", "info"]
+COMMANDS = [
+    "demo",
+    "train",
+    "evaluate",
+    "convert",
+    "energy",
+    "deploy",
+    "reproduce",
+    "events",
+    "chips",
+    "datasets",
+    "info",
+]
 
 
 @pytest.fixture(autouse=True)

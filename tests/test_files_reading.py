@@ -207,3 +207,12 @@ def test_two_passes_at_once_do_not_disturb_each_other(tmp_path):
     for a, b in zip(recording.chunks(10), recording.chunks(10), strict=True):
         assert same(a, b)
     assert recording.stream("events")["t"].tolist() == events.t.tolist()
+
+
+def test_a_sensor_of_one_polarity_merges_them(tmp_path):
+    events = Events([0, 5, 9], [1, 2, 3], [0, 1, 2], [0, 1, 1], sensor=(2, 4, 5))
+    path = files.write(events, tmp_path / "one.raw", format="evt2")
+    merged = files.read(path, sensor=(1, 4, 5))
+    assert merged.sensor == (1, 4, 5) and merged.p.tolist() == [0, 0, 0]
+    assert [piece.p.tolist() for piece in files.read(path, sensor=(1, 4, 5), chunk=2)] == [[0, 0], [0]]
+    assert merged.tensor(dt=1e-6).shape[2:] == (1, 4, 5)

@@ -137,9 +137,7 @@ class Aedat2(BlockReader):
         self._layout = DAVIS
         address = int(self._counts()[1][0])
         layout = DAVIS if address >> 16 else DVS128
-        self.note(
-            f"the header names no camera; its addresses look like a {['DVS128', 'DAVIS'][layout]}'s"
-        )
+        self.note(f"the header names no camera; its addresses look like a {['DVS128', 'DAVIS'][layout]}'s")
         return layout
 
     def _inferred_size(self) -> Size:

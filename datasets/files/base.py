@@ -216,7 +216,13 @@ class Reader(ABC):
         if self.size is None:
             self.size = spanned([whole])
         self._tell_backwards(backwards(whole.t), len(whole.t))
-        return Events(*whole, sensor=self.size.sensor)
+        return self._placed(whole, self.size)
+
+    @staticmethod
+    def _placed(piece: Columns, size: Size) -> Events:
+        """Events of a sensor; one with a single polarity has them merged."""
+        p = piece.p if size.polarities == 2 else np.zeros_like(piece.p)
+        return Events(piece.t, piece.x, piece.y, p, sensor=size.sensor)
 
     def chunks(self, size: int) -> Iterator[Events]:
         """The events in the order of the file, `size` at a time; the last chunk may be shorter."""
@@ -233,7 +239,7 @@ class Reader(ABC):
         for piece in recut(self._until_damage(self.columns(size)), size):
             back += backwards(piece.t) + int(piece.t[0] < last)
             last, total = piece.t[-1], total + len(piece.t)
-            yield Events(*piece, sensor=self.size.sensor)
+            yield self._placed(piece, self.size)
         self._tell_backwards(back, total)
 
     def stream(self, name: str) -> NDArray[Any]:

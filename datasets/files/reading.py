@@ -61,6 +61,7 @@ def read(
         chunk: give an iterator over chunks of this many events instead, for files larger than memory.
         sensor: (2, height, width), if the file does not say it, or says it wrongly. Otherwise it is taken from the
             header, from the camera's name, or from the largest coordinates (`inspect(path).info.size_from`).
+            (1, height, width) merges the polarities.
         on_error: what to do about a truncated or corrupt file: "raise", or "truncate" to give the events before the
             damage, with a warning that says where it is.
         sample: which recording, in files that hold many: an index or a key.

@@ -20,7 +20,6 @@ class Stateless(nn.Module):
     """
 
     takes_events = False
-    weight: Tensor
 
     def rows(self, x: Tensor) -> Tensor:
         """Rows `R *N` to rows `R *M`."""
@@ -60,7 +59,7 @@ class Stateless(nn.Module):
 
     def sparse_enough(self, x: EventTensor, crossover: float) -> bool:
         """Whether the event-driven kernels take these events and pay: on the CPU, float32 or float64, of low density."""
-        weight = self.weight
+        weight: Tensor = getattr(self, "weight")  # noqa: B009 (of the layers that call this)
         if x.device != weight.device:
             raise UserError(
                 f"{self.label()} is on {weight.device} and its events on {x.device}; write ev.to('{weight.device}')"

@@ -84,8 +84,8 @@ class Conv2d(Stateless, nn.Conv2d):
         return nn.Conv2d.forward(self, x)
 
     def events(self, x: EventTensor) -> Tensor:
-        simple = self.groups == 1 and self.dilation == (1, 1) and not isinstance(self.padding, str)
-        if not (self.sparse_enough(x, CROSSOVER) and simple):
+        simple = self.groups == 1 and self.dilation == (1, 1)
+        if isinstance(self.padding, str) or not (simple and self.sparse_enough(x, CROSSOVER)):
             return self._fold(x.dense(self.weight.dtype))
         height, width = x.shape[3:]
         y = event_conv2d(
@@ -95,8 +95,8 @@ class Conv2d(Stateless, nn.Conv2d):
             self.weight,
             self.bias,
             size=(height, width),
-            stride=_pair(self.stride),
-            padding=_pair(self.padding),
+            stride=(self.stride[0], self.stride[1]),
+            padding=(self.padding[0], self.padding[1]),
         )
         return y.view(*x.shape[:2], *y.shape[1:])
 

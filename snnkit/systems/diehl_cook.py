@@ -40,9 +40,7 @@ class Plan:
 # -- the network ------------------------------------------------------------------------------------------------------
 
 
-def neurons(
-    n: int, *, theta: Any = 20 * mV, jump: float = 0.05 * mV, tau_theta: float = 1e4
-) -> ConductanceLIF:
+def neurons(n: int, *, theta: Any = 20 * mV, jump: float = 0.05 * mV, tau_theta: float = 1e4) -> Refractory:
     """n excitatory neurons, then n inhibitory ones."""
     both = lambda e, i: torch.cat([torch.as_tensor(e, dtype=torch.float32).expand(n), torch.full((n,), i)])
     cell = ConductanceLIF(

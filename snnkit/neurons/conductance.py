@@ -117,12 +117,32 @@ class ConductanceLIF(Neuron):
             )
         self.register_buffer("scale", 1.0 / height)
 
+    @property
+    def tau(self) -> Tensor:
+        """Membrane time constant [s]."""
+        return self.time_constant("tau")
+
+    @property
+    def tau_e(self) -> Tensor:
+        """Time constant of excitatory conductances [s]."""
+        return self.time_constant("tau_e")
+
+    @property
+    def tau_i(self) -> Tensor:
+        """Time constant of inhibitory conductances [s]."""
+        return self.time_constant("tau_i")
+
+    @property
+    def tau_a(self) -> Tensor:
+        """Time constant of the adaptation [s]."""
+        return self.time_constant("tau_a")
+
     def constants(self) -> dict[str, Any]:
         return {
-            "rate": self.dt / self.time_constant("tau"),
-            "decay_e": self.decay(self.time_constant("tau_e")),
-            "decay_i": self.decay(self.time_constant("tau_i")),
-            "decay_a": self.decay(self.time_constant("tau_a")),
+            "rate": self.dt / self.tau,
+            "decay_e": self.decay(self.tau_e),
+            "decay_i": self.decay(self.tau_i),
+            "decay_a": self.decay(self.tau_a),
             "e_l": self.e_l,
             "e_e": self.e_e,
             "e_i": self.e_i,

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 def test_the_readme_examples_run_one_after_the_other(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     program = "\n".join(blocks) + "\nassert report.energy_j > 0 and folder.agreement > 0.9\n"
     done = subprocess.run(
         [sys.executable, "-c", program], check=False, cwd=tmp_path, capture_output=True, text=True

@@ -34,6 +34,18 @@ def _reach(at, pad, stride, taps, out):
 
 
 @jit
+def _add_run(a, values, k, y):
+    """y += values[k] * a, or a where `values` is None."""
+    if values is None:
+        for o in range(len(a)):
+            y[o] += a[o]
+    else:
+        v = values[k]
+        for o in range(len(a)):
+            y[o] += v * a[o]
+
+
+@jit
 def _forward(pointers, places, values, w, bias, kernel, size, out_size, pad, stride, first, last, out):
     """out[r] of the rows first to last; w: in x kh x stride x runs x C, flat from the third axis on; out: R x C x P."""
     channels = out.shape[1]
@@ -54,14 +66,7 @@ def _forward(pointers, places, values, w, bias, kernel, size, out_size, pad, str
                 a = y + pad[0] - stride[0] * (i + up)
                 part = w[c, a, phase].reshape(-1)[start * channels : (start + m) * channels]
                 low = ((i + up) * out_size[1] + j) * channels
-                t = tile[low : low + m * channels]
-                if values is None:
-                    for o in range(len(part)):
-                        t[o] += part[o]
-                else:
-                    v = values[k]
-                    for o in range(len(part)):
-                        t[o] += v * part[o]
+                _add_run(part, values, k, tile[low : low + m * channels])
         y_row = out[r]
         for o in range(channels):
             add = bias[o] if len(bias) else out.dtype.type(0)
@@ -106,14 +111,7 @@ def _weight(pointers, places, values, grad, kernel, size, out_size, pad, stride,
                     if first <= c * kh + tap < last:
                         part = dw[c, tap, phase].reshape(-1)[start * channels : (start + m) * channels]
                         low = ((i + up) * out_size[1] + j) * channels
-                        t = g[low : low + m * channels]
-                        if values is None:
-                            for o in range(len(part)):
-                                part[o] += t[o]
-                        else:
-                            v = values[k]
-                            for o in range(len(part)):
-                                part[o] += v * t[o]
+                        _add_run(g[low : low + m * channels], values, k, part)
             k += 1
 
 

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from snnkit import datasets
+from snnkit.encoders.values import spikes_to_events
 from snnkit.events import EventTensor
 from snnkit.liquid import Liquid, Projection
+from snnkit.liquid import counts as spike_counts
 from snnkit.neurons import ConductanceLIF, Refractory
 from snnkit.plasticity import diehl_cook_stdp
 from snnkit.systems.reproduction import Measured, Reproduction, Setting, at_least
@@ -86,12 +88,9 @@ def poisson(images: NDArray, rng: np.random.Generator) -> EventTensor:
     counts = rng.poisson(flat[sample, pixel] * 63.75 * SHOWN)
     steps = round(SHOWN / DT)
     step = rng.integers(0, steps, counts.sum())
-    row = step * len(flat) + np.repeat(sample, counts)
-    key = np.unique(row * PIXELS + np.repeat(pixel, counts))
-    row, channel = np.divmod(key, PIXELS)
-    rowptr = np.searchsorted(row, np.arange(steps * len(flat) + 1))
-    indices = torch.from_numpy(channel.astype(np.int32))
-    return EventTensor(torch.from_numpy(rowptr), indices, None, shape=(steps, len(flat), PIXELS), dt=DT)
+    place = np.repeat(sample * PIXELS + pixel, counts)
+    place, step = np.divmod(np.unique(place * steps + step), steps)
+    return spikes_to_events(step, place, steps=steps, shape=flat.shape, dt=DT)
 
 
 # -- learning and testing ---------------------------------------------------------------------------------------------
@@ -123,9 +122,7 @@ def responses(
     found = []
     for a in range(0, len(images), at_once):
         spikes = liquid(poisson(images[a : a + at_once], rng))
-        rows = np.repeat(np.arange(len(spikes.rowptr) - 1), np.diff(spikes.rowptr.numpy())) % spikes.shape[1]
-        counts = np.bincount(rows * 2 * n + spikes.indices.numpy(), minlength=spikes.shape[1] * 2 * n)
-        found.append(counts.reshape(spikes.shape[1], 2 * n)[:, :n])
+        found.append(spike_counts(spikes)[:, :n].numpy().astype(np.int64))
     return np.concatenate(found)
 
 

@@ -50,14 +50,10 @@ class Network(nn.Module):
 # -- where the subspace comes from ------------------------------------------------------------------------------------
 
 
-def _hebbian(net: Network, x: Tensor, task: int, generator: torch.Generator) -> None:
+def _grow(net: Network, x: Tensor, task: int, generator: torch.Generator) -> None:
+    """Before a task: new orthogonal rows drawn by chance. Without learning they stay so."""
     for layer, rows in zip(net.synapses, ROWS[task], strict=True):
         layer.subspace.grow(rows, generator)
-
-
-def _by_chance(net: Network, x: Tensor, task: int, generator: torch.Generator) -> None:
-    """Rows that learn nothing: `grow` draws them orthogonal."""
-    _hebbian(net, x, task, generator)
 
 
 @torch.no_grad()
@@ -74,9 +70,9 @@ def _by_svd(net: Network, x: Tensor, task: int, generator: torch.Generator) -> N
 
 # name: (before a task, after a task, whether the rows learn on every batch)
 ARMS: dict[str, tuple[Subspace | None, Subspace | None, bool]] = {
-    "hlop": (_hebbian, None, True),
+    "hlop": (_grow, None, True),
     "sequential": (None, None, False),
-    "random subspace": (_by_chance, None, False),
+    "random subspace": (_grow, None, False),
     "subspace by SVD": (None, _by_svd, False),
 }
 

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from snnkit import datasets
+from snnkit.encoders.values import spikes_to_events
 from snnkit.events import EventTensor
 from snnkit.plasticity.tempotron import Tempotron
 from snnkit.systems.reproduction import Measured, Reproduction, Setting, at_least
@@ -36,7 +36,8 @@ def latency_code(images: NDArray, *, duration: float = 0.1, dark: float = 50 / 2
     sample, pixel = np.nonzero(flat > dark)
     last = round(duration / DT)
     step = np.rint(last * (1 - flat[sample, pixel])).astype(np.int64)
-    return _events(step, sample, pixel, (last + 1, len(flat), flat.shape[1]))
+    place = sample * flat.shape[1] + pixel
+    return spikes_to_events(step, place, steps=last + 1, shape=flat.shape, dt=DT)
 
 
 def random_patterns(
@@ -45,16 +46,7 @@ def random_patterns(
     """Every input fires once, at a time uniform in [0, duration)."""
     steps = round(duration / DT)
     step = rng.integers(0, steps, inputs * patterns)
-    sample, channel = np.divmod(np.arange(inputs * patterns), inputs)
-    return _events(step, sample, channel, (steps, patterns, inputs))
-
-
-def _events(step: NDArray, sample: NDArray, channel: NDArray, shape: tuple[int, int, int]) -> EventTensor:
-    row = step * shape[1] + sample
-    order = np.lexsort((channel, row))
-    rowptr = np.searchsorted(row[order], np.arange(shape[0] * shape[1] + 1))
-    indices = torch.from_numpy(channel[order].astype(np.int32))
-    return EventTensor(torch.from_numpy(rowptr), indices, None, shape=shape, dt=DT)
+    return spikes_to_events(step, np.arange(len(step)), steps=steps, shape=(patterns, inputs), dt=DT)
 
 
 def run(setting: Setting) -> Reproduction:

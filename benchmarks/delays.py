@@ -24,7 +24,7 @@ from _timing import Clock, interleave, summary
 from torch import Tensor, nn
 
 import snnkit
-from snnkit.kernels.delays import CROSSOVER, CROSSOVER_GAUSSIAN, Kernel, delayed
+from snnkit.kernels.delays.layer import CROSSOVER, CROSSOVER_GAUSSIAN, Kernel, delayed
 
 SIZES, DENSITIES = (700, 256, 256, 20), (0.05, 0.10, 0.10)
 STEPS, BATCH, TAPS, WIDTH = 100, 128, 25, 12.27

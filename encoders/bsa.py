@@ -66,7 +66,7 @@ class _Filtered:
 
     def decode(self, events: EventTensor) -> Tensor:
         """The spikes convolved with h, float64 [T, B, *N]."""
-        from snnkit.kernels.encode_signals import convolve
+        from snnkit.kernels.encoders.signals import convolve
 
         steps, batch, *channels = events.shape
         out = np.zeros((steps, batch, math.prod(channels)))
@@ -104,7 +104,7 @@ class BSA(_Filtered):
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] in [0, 1], one sample every `dt` seconds, to spikes, at most one per step."""
-        from snnkit.kernels.encode_signals import bens_spiker
+        from snnkit.kernels.encoders.signals import bens_spiker
 
         rows, shape = self._rows(s)
         when, place = bens_spiker(rows, self.taps, self.threshold, SLACK)
@@ -117,7 +117,7 @@ class Hough(_Filtered):
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] in [0, 1], one sample every `dt` seconds, to spikes, at most one per step."""
-        from snnkit.kernels.encode_signals import hough_spiker
+        from snnkit.kernels.encoders.signals import hough_spiker
 
         rows, shape = self._rows(s)
         when, place = hough_spiker(rows, self.taps, SLACK / len(self.taps))

@@ -146,7 +146,7 @@ class GrowingBurst:
 
     def encode(self, drive: Any, *, dt: float) -> EventTensor:
         """A drive per step [T, B, *N], not negative, to events whose values are g θ."""
-        from snnkit.kernels.encode_signals import growing_burst
+        from snnkit.kernels.encoders.signals import growing_burst
 
         x = finite_signal(drive, 0.0)
         flat = x.reshape(len(x), x.shape[1], -1)

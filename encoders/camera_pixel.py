@@ -118,7 +118,7 @@ class DVS:
 
     def constants(self) -> NDArray[np.float64]:
         """What the loop needs, in its order."""
-        from snnkit.kernels import camera as loop
+        from snnkit.kernels.encoders import camera as loop
 
         out = np.zeros(loop.CONSTANTS)
         out[loop.THRESHOLD_ON], out[loop.THRESHOLD_OFF] = self.threshold_on, self.threshold_off

@@ -35,7 +35,7 @@ class Readout:
             )
 
     def __call__(self, events: Events) -> Events:
-        from snnkit.kernels.camera import arbitrate
+        from snnkit.kernels.encoders.camera import arbitrate
 
         served = np.empty(len(events), np.int64)
         y = np.ascontiguousarray(events.y)

@@ -17,7 +17,9 @@ class PixelState(NamedTuple):
     """What the pixels of a camera remember between two stretches of video."""
 
     t: float  # time of the last frame, seconds
-    cells: NDArray[np.float64]  # one row per pixel of every image; columns as in snnkit.kernels.camera
+    cells: NDArray[
+        np.float64
+    ]  # one row per pixel of every image; columns as in snnkit.kernels.encoders.camera
     pixels: NDArray[np.float64]  # the camera's fixed pattern
     seed: int
     keys: NDArray[np.uint64]  # one per image
@@ -27,7 +29,7 @@ def begin(
     dvs: DVS, t: float, grey: NDArray[np.float64], *, seed: int, keys: NDArray[np.uint64]
 ) -> PixelState:
     """Pixels that have looked at `grey` (images, pixels), 0..255, long enough to be adapted to it."""
-    from snnkit.kernels import camera as loop
+    from snnkit.kernels.encoders import camera as loop
 
     images, count = grey.shape
     phase = np.zeros((images, count))
@@ -54,7 +56,7 @@ def run(
 
     Returns (image, t in microseconds, pixel, polarity), sorted by image, time, pixel, polarity; and the state after it.
     """
-    from snnkit.kernels import camera as loop
+    from snnkit.kernels.encoders import camera as loop
 
     cells, constants, seed = state.cells.copy(), dvs.constants(), checked_seed(state.seed)
     found, t = [], state.t

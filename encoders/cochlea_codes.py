@@ -50,7 +50,7 @@ class Fire:
         return channels
 
     def spikes(self, x: NDArray[np.float64], rate: float) -> Spikes:
-        from snnkit.kernels.cochlea import fire
+        from snnkit.kernels.encoders.cochlea import fire
 
         keep = 1.0 if np.isinf(self.tau) else decay(1 / rate, self.tau)
         weight = self.gain / rate if np.isinf(self.tau) else self.gain * self.tau * (1 - keep)
@@ -86,7 +86,7 @@ class Edges:
         return channels
 
     def spikes(self, x: NDArray[np.float64], rate: float) -> Spikes:
-        from snnkit.kernels.cochlea import edges
+        from snnkit.kernels.encoders.cochlea import edges
 
         keep = decay(1 / rate, self.fast), decay(1 / rate, self.slow)
         return edges(
@@ -113,7 +113,7 @@ class Delta:
         return channels
 
     def spikes(self, x: NDArray[np.float64], rate: float) -> Spikes:
-        from snnkit.kernels.cochlea import delta
+        from snnkit.kernels.encoders.cochlea import delta
 
         return delta(np.ascontiguousarray(x), self.threshold)
 
@@ -146,7 +146,7 @@ class Ladder:
         return channels * self.levels
 
     def spikes(self, x: NDArray[np.float64], rate: float) -> Spikes:
-        from snnkit.kernels.cochlea import ladder
+        from snnkit.kernels.encoders.cochlea import ladder
 
         step = (self.high - self.low) / (self.levels - 1)
         return ladder(np.ascontiguousarray(x), self.low, step, self.levels)

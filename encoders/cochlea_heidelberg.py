@@ -80,7 +80,7 @@ class HeidelbergCochlea:
 
     def __call__(self, audio: ArrayLike, rate: float | None = None, *, key: int = 0) -> Events:
         """Spikes of one clip, shape (1, 1, channels)."""
-        from snnkit.kernels.cochlea_nerve import nerve
+        from snnkit.kernels.encoders.nerve import nerve
 
         s, fs = self.vibration(audio, rate)
         dt = 1 / fs

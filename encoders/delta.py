@@ -122,13 +122,13 @@ class SendOnDelta(_Levels):
         `start` is the base to begin with, None the first sample. The end of the decoded signal is the start that
         continues a recording where it was cut.
         """
-        from snnkit.kernels.encode_signals import send_on_delta
+        from snnkit.kernels.encoders.signals import send_on_delta
 
         return self._events(send_on_delta(*self._prepared(s, start)), np.shape(s), dt)
 
     def crossings(self, s: Any, *, dt: float, start: ArrayLike | None = None) -> SpikeTimes:
         """The same events at the times of the crossings, on the straight lines between the samples n · dt."""
-        from snnkit.kernels.encode_signals import crossings
+        from snnkit.kernels.encoders.signals import crossings
 
         signal, theta, base = self._prepared(s, start)
         _check_counts(signal, theta)
@@ -147,7 +147,7 @@ class StepForward(_Levels):
 
     def encode(self, s: Any, *, dt: float, start: ArrayLike | None = None) -> EventTensor:
         """A signal [T, B, *N] sampled every `dt` seconds to events of +1 and -1; `start` as for `SendOnDelta`."""
-        from snnkit.kernels.encode_signals import step_forward
+        from snnkit.kernels.encoders.signals import step_forward
 
         return self._events(step_forward(*self._prepared(s, start)), np.shape(s), dt)
 
@@ -181,7 +181,7 @@ class DeltaModulator:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] sampled every `dt` seconds to events of +1 and -1, at most one per sample."""
-        from snnkit.kernels.encode_signals import delta_modulator
+        from snnkit.kernels.encoders.signals import delta_modulator
 
         signal, dt = known_samples(s, self.limits), check_dt(dt)
         dead = self.refractory / dt
@@ -225,7 +225,7 @@ class MovingWindow:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] of finite samples, one every `dt` seconds, to events of +1 and -1."""
-        from snnkit.kernels.encode_signals import moving_window
+        from snnkit.kernels.encoders.signals import moving_window
 
         signal = finite_signal(s)
         theta = per_channel("threshold", self.threshold, signal.shape[2:])
@@ -234,7 +234,7 @@ class MovingWindow:
 
     def decode(self, events: EventTensor, *, start: ArrayLike = 0.0) -> Tensor:
         """r[0] = start, r[n] = mean(r[n-W .. n-1]) + θ o[n], float64 [T, B, *N]. A plain sum of the events would run away."""
-        from snnkit.kernels.encode_signals import window_decode
+        from snnkit.kernels.encoders.signals import window_decode
 
         o = signed_dense(events).flatten(2).numpy()
         theta = per_channel("threshold", self.threshold, events.shape[2:])
@@ -291,7 +291,7 @@ class TemporalContrast:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] sampled every `dt` seconds to events of +1 and -1."""
-        from snnkit.kernels.encode_signals import changes
+        from snnkit.kernels.encoders.signals import changes
 
         signal = known_samples(s, self.limits).astype(np.float64)
         theta = np.ascontiguousarray(self.thresholds(signal)).reshape(signal.shape[1], -1)

@@ -37,7 +37,7 @@ def gammatone(audio: NDArray[np.float64], rate: float, centres: ArrayLike) -> ND
         rate: samples per second.
         centres: centre frequencies in Hz, below rate/2.
     """
-    from snnkit.kernels.cochlea import gammatone as kernel
+    from snnkit.kernels.encoders.cochlea import gammatone as kernel
 
     centres = np.atleast_1d(np.asarray(centres, dtype=np.float64))
     if not (centres > 0).all() or not (centres < rate / 2).all():

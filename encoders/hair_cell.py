@@ -60,7 +60,7 @@ class Meddis:
 
 def release(s: ArrayLike, dt: float, cell: Meddis = Meddis()) -> NDArray[np.float64]:
     """Release rates in Hz of hair cells, (channels, T), that begin in silence and see the vibration s, (channels, T)."""
-    from snnkit.kernels.cochlea_nerve import hair
+    from snnkit.kernels.encoders.nerve import hair
 
     cell.check_step(dt)
     vibration = np.ascontiguousarray(np.atleast_2d(np.asarray(s, dtype=np.float64)))
@@ -77,7 +77,7 @@ def amplitude(y: NDArray[np.float64], rate: float, *, power: float, cutoff: floa
         power: 0.3 is usual; 1 compresses nothing.
         cutoff: of the low-pass in Hz; 1 to 3 kHz for a hair cell, 50 to 200 Hz for an envelope, 0 for none.
     """
-    from snnkit.kernels.cochlea import smooth
+    from snnkit.kernels.encoders.cochlea import smooth
 
     out = np.maximum(y, 0.0)
     if power != 1:

@@ -191,7 +191,7 @@ class Report(NamedTuple):
 
 def first_steps(events: EventTensor) -> Tensor:
     """The step of every channel's first event, int64 (B, *N); -1 where there is none."""
-    from snnkit.kernels.encode import first_steps as kernel
+    from snnkit.kernels.encoders.codes import first_steps as kernel
 
     steps, batch, *channels = events.shape
     values = np.empty(0, np.float32) if events.values is None else events.values.cpu().numpy()

@@ -64,7 +64,7 @@ def pcen(
 
     `smooth` is the mean's coefficient for a hop of 10 ms; it is adapted to other hops.
     """
-    from snnkit.kernels.cochlea import pcen as kernel
+    from snnkit.kernels.encoders.cochlea import pcen as kernel
 
     out = np.empty_like(energy)
     kernel(np.ascontiguousarray(energy), (1 - smooth) ** (hop / 10e-3), alpha, delta, power, eps, out)

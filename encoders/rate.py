@@ -61,7 +61,7 @@ def bernoulli(
     >>> bernoulli([[0.0, 1.0]], steps=3, dt=1e-3).dense()[:, 0].tolist()
     [[0.0, 1.0], [0.0, 1.0], [0.0, 1.0]]
     """
-    from snnkit.kernels.encode import bernoulli as kernel
+    from snnkit.kernels.encoders.codes import bernoulli as kernel
 
     values = unit_values(x)
     steps, dt, per_step = checked_grid(steps, dt, rate, at_most_one=True)
@@ -84,8 +84,8 @@ def poisson(
 
     Arguments as for `bernoulli`; any positive `rate`, as a step may hold several spikes. `refractory` as for `times`.
     """
-    from snnkit.kernels.encode import merge
-    from snnkit.kernels.encode import poisson as kernel
+    from snnkit.kernels.encoders.codes import merge
+    from snnkit.kernels.encoders.codes import poisson as kernel
 
     values = unit_values(x)
     steps, dt, per_step = checked_grid(steps, dt, rate, at_most_one=False)
@@ -117,7 +117,7 @@ def times(
         refractory: t_ref in seconds, with rate · t_ref < 1.
         seed, keys: as for `bernoulli`.
     """
-    from snnkit.kernels.encode import poisson as kernel
+    from snnkit.kernels.encoders.codes import poisson as kernel
 
     values = unit_values(x)
     rate = positive("rate", rate, "the spikes per second at x = 1")
@@ -130,7 +130,7 @@ def times(
 def regular(x: Any, *, steps: int, dt: float, rate: float | None = None) -> EventTensor:
     """Evenly spaced spikes: a phase grows by x · rate · dt per step and fires at 1; after t steps floor(t x rate dt)
     spikes have come. No chance in it: the error of `decode` is at most 1/(T · rate · dt)."""
-    from snnkit.kernels.encode import regular as kernel
+    from snnkit.kernels.encoders.codes import regular as kernel
 
     values = unit_values(x)
     steps, dt, per_step = checked_grid(steps, dt, rate, at_most_one=True)

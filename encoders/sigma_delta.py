@@ -46,7 +46,7 @@ class SigmaDelta:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] in [0, 1], one sample every `dt` seconds, to spikes, at most one per step."""
-        from snnkit.kernels.encode_signals import sigma_delta
+        from snnkit.kernels.encoders.signals import sigma_delta
 
         signal = finite_signal(s, 0.0, 1.0)
         columns = sigma_delta(signal.reshape(*signal.shape[:2], -1), SLACK)
@@ -104,7 +104,7 @@ class SignedSigmaDelta:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] in [-1, 1], one sample every `dt` seconds, to events of +1 and -1."""
-        from snnkit.kernels.encode_signals import sigma_delta_signed
+        from snnkit.kernels.encoders.signals import sigma_delta_signed
 
         signal = finite_signal(s, -1.0, 1.0)
         theta = per_channel("threshold", self.threshold, signal.shape[2:])
@@ -159,7 +159,7 @@ class Messages:
 
     def encode(self, s: Any, *, dt: float) -> EventTensor:
         """A signal [T, B, *N] of finite samples, one every `dt` seconds, to events whose values are the messages."""
-        from snnkit.kernels.encode_signals import messages
+        from snnkit.kernels.encoders.signals import messages
 
         signal = finite_signal(s)
         theta = per_channel("threshold", self.threshold, signal.shape[2:])

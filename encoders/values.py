@@ -152,7 +152,7 @@ def spikes_to_events(
     dt: float,
 ) -> EventTensor:
     """Spikes at (step, flat place in `shape` = (B, *N)), in order of place, each cell once."""
-    from snnkit.kernels.encode import arrange
+    from snnkit.kernels.encoders.codes import arrange
 
     size = math.prod(shape[1:])
     graded = np.empty(0, np.float32) if values is None else values

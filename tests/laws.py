@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels import loops_numba, operator, run_numba
+from snnkit.kernels.neurons import loops_numba, operator, run_numba
 from snnkit.neurons import (
     EIF,
     IF,

@@ -10,8 +10,8 @@ import torch
 from laws import without_compiler
 
 from snnkit.events import EventTensor
-from snnkit.kernels import simulator_run
-from snnkit.kernels.simulator_synapses import PART
+from snnkit.kernels.simulator import run as simulator_run
+from snnkit.kernels.simulator.synapses import PART
 from snnkit.liquid import Liquid, Projection
 from snnkit.neurons import LIF, Refractory, TwoPoint
 from snnkit.plasticity import (

@@ -10,8 +10,8 @@ import torch
 from laws import ALL, Case, Wordy, leaves
 from test_kernels_vocabulary import ManySpikes, Signed
 
-from snnkit.kernels.c99 import c_source
-from snnkit.kernels.operator import lookup
+from snnkit.kernels.neurons.c99 import c_source
+from snnkit.kernels.neurons.operator import lookup
 from snnkit.neurons import reference
 
 COMPILER = shutil.which("gcc") or shutil.which("cc")

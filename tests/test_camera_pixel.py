@@ -88,7 +88,7 @@ def test_a_closed_loop_balances():
 
 
 def test_the_lin_log_response_is_v2es():
-    from snnkit.kernels.camera import responses
+    from snnkit.kernels.encoders.camera import responses
 
     out = np.empty(4)
     responses(np.array([10.0, 20.0, 20.0 + 1e-9, 100.0]), 1.0, 0.0, out)

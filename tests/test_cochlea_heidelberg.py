@@ -117,7 +117,7 @@ def test_steps_too_long_for_eulers_rule_are_refused():
 def test_one_uniform_number_draws_a_binomial_one():
     from scipy.stats import binom
 
-    from snnkit.kernels.cochlea_nerve import binomial
+    from snnkit.kernels.encoders.nerve import binomial
 
     for n, p in ((40, 0.02), (40, 0.6), (3, 0.5), (0, 0.5)):
         u = (np.arange(4000) + 0.5) / 4000
@@ -152,7 +152,7 @@ def naive_nerve(s, dt, ear, rng):
 
 
 def test_channels_fire_as_often_as_fibre_by_fibre():
-    from snnkit.kernels.cochlea_nerve import nerve
+    from snnkit.kernels.encoders.nerve import nerve
 
     dt, cells = 1e-4, 300
     s = np.tile(30 * np.clip(np.sin(2 * np.pi * 200 * np.arange(2000) * dt), 0, None), (cells, 1))

@@ -16,7 +16,7 @@ from naive_delays import taps
 import snnkit
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.kernels.delays import FORMS, Kernel, delayed
+from snnkit.kernels.delays.layer import FORMS, Kernel, delayed
 from snnkit.layers import (
     DelayedLinear,
     DelayWidth,

@@ -5,10 +5,10 @@ import pytest
 import torch
 from laws import TwoPoint, refractory, two_point, without_compiler
 
-from snnkit.kernels.elementary import lowered
-from snnkit.kernels.loops_numba import adjoint_source, forward_source
-from snnkit.kernels.operator import lookup
-from snnkit.kernels.print import NUMBA, literals, statements
+from snnkit.kernels.neurons.elementary import lowered
+from snnkit.kernels.neurons.loops_numba import adjoint_source, forward_source
+from snnkit.kernels.neurons.operator import lookup
+from snnkit.kernels.neurons.print import NUMBA, literals, statements
 from snnkit.kernels.spread import spread, tree_sum
 from snnkit.neurons import LIF, language, neuron, surrogate
 from snnkit.neurons import equations as eq

@@ -15,7 +15,7 @@ from laws import COMPILED, Case, Wordy, run, same_bits
 from test_neurons_laws import flat_call, kernel_results
 
 from snnkit import Linear
-from snnkit.kernels import loops_numba, run_numba
+from snnkit.kernels.neurons import loops_numba, run_numba
 from snnkit.neurons import LIF, surrogate
 
 

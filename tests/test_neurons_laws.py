@@ -19,7 +19,7 @@ from laws import (
     smooth_language,
 )
 
-from snnkit.kernels import loops_numba, operator, run_numba
+from snnkit.kernels.neurons import loops_numba, operator, run_numba
 from snnkit.kernels.spread import spread
 from snnkit.neurons import LIF, surrogate, use_reference
 

@@ -10,7 +10,7 @@ from torch.func import functional_call, grad, jacfwd, jacrev, vmap
 from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
-from snnkit.kernels.operator import adjoint_op, scan_op
+from snnkit.kernels.neurons.operator import adjoint_op, scan_op
 from snnkit.neurons import LIF, CubaLIF, use_reference
 
 

@@ -8,8 +8,8 @@ import torch
 from simulator_cases import BY_NAME, CASES, MS, M, N, T, cell, interpret, poisson, two_ports
 
 from snnkit.events import EventTensor
-from snnkit.kernels import simulator_run
-from snnkit.kernels.simulator import is_binary
+from snnkit.kernels.simulator import run as simulator_run
+from snnkit.kernels.simulator.plan import is_binary
 from snnkit.liquid import Liquid, Projection
 from snnkit.neurons import IF, LIF, LeakyIntegrator, MultiSpikeIF, TernaryLIF
 from snnkit.neurons.stochastic import Chance
@@ -153,7 +153,7 @@ def test_a_neuron_that_always_sends_is_graded():
 
 
 def _program(neuron):
-    from snnkit.kernels import operator
+    from snnkit.kernels.neurons import operator
 
     return operator.lookup(neuron._key).forward
 

@@ -185,3 +185,37 @@ def test_tempotron_quick():
 def test_unknown_system_is_one_line(capsys):
     assert run(["reproduce", "tempotrom"]) == 2
     assert "did you mean 'tempotron'" in capsys.readouterr().err
+
+
+# -- choices, and going on where a run stopped ------------------------------------------------------------------------
+
+
+def test_a_choice_that_is_not_offered_is_refused(capsys):
+    assert run(["reproduce", "lzc", "--quick", "--dataset", "mnist"]) == 2
+    assert "no choice" in capsys.readouterr().err
+    with pytest.raises(UserError, match="--neurons 7"):
+        systems.reproduce("lzc", systems.Setting(neurons=7))
+
+
+def test_finished_parts_are_not_done_twice(tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return {"accuracy": [0.5, 0.25]}
+
+    setting = systems.Setting(keep=tmp_path / "parts", seeds=(0,))
+    first = setting.once("arm a/b, seed 0", make)
+    assert setting.once("arm a/b, seed 0", make) == first == {"accuracy": [0.5, 0.25]} and len(calls) == 1
+    with pytest.raises(UserError, match="empty folder"):
+        systems.Setting(keep=tmp_path / "parts", quick=True).once("arm a/b, seed 0", make)
+
+
+def test_a_part_that_fails_leaves_nothing(tmp_path):
+    setting = systems.Setting(keep=tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        setting.once("part", lambda: 1 / 0)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "part.json").write_text("half")
+    with pytest.raises(UserError, match="not a finished part"):
+        setting.once("part", dict)

@@ -10,8 +10,9 @@ import pytest
 import torch
 from laws import Case, Wordy, definition_of, relative_error, run, run_reference
 
-from snnkit.kernels import generated, operator, run_triton
-from snnkit.kernels.loops_triton import adjoint_source, forward_source
+from snnkit.kernels import generated
+from snnkit.kernels.neurons import operator, run_triton
+from snnkit.kernels.neurons.loops_triton import adjoint_source, forward_source
 from snnkit.neurons import LIF, CubaLIF, use_reference
 
 has_triton = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")

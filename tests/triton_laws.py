@@ -13,7 +13,7 @@ import torch
 from laws import ALL, interpret, leaves
 from test_kernels_vocabulary import ManySpikes, Signed
 
-from snnkit.kernels import operator, run_numba, run_triton
+from snnkit.kernels.neurons import operator, run_numba, run_triton
 from snnkit.kernels.spread import spread
 from snnkit.neurons import LIF, reference
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,11 @@ def reproduce(
     name: Annotated[str | None, typer.Argument(help="The system; without it, those there are.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small and in seconds: shows that it runs.")] = False,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 3,
+    dataset: Annotated[str | None, typer.Option(help="Where the system offers several.")] = None,
+    neurons: Annotated[int | None, typer.Option(help="Size, where the system offers several.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder of finished parts: the same command goes on where it stopped.")
+    ] = None,
     as_json: Json = False,
     seed: Seed = 0,
     root: Root = None,
@@ -42,7 +48,13 @@ def reproduce(
     with output_folder(out) as folder:
         with screen.status(f"{name} ...") as status:
             setting = systems.Setting(
-                quick, tuple(range(seed, seed + seeds)), root, lambda text: status.update(f"{name}: {text}")
+                quick,
+                tuple(range(seed, seed + seeds)),
+                root,
+                lambda text: status.update(f"{name}: {text}"),
+                dataset,
+                neurons,
+                keep,
             )
             result = systems.reproduce(name, setting)
         result.write(folder)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from snnkit.errors import UserError, nearest
 from snnkit.events import EventTensor
-from snnkit.kernels.delays import FORMS, Kernel, Rows, delayed
-from snnkit.kernels.delays_shift import shift
+from snnkit.kernels.delays.layer import FORMS, Kernel, Rows, delayed
+from snnkit.kernels.delays.shift import shift
 from snnkit.kernels.dense import spike_linear
 from snnkit.kernels.sparse import event_linear
 from snnkit.layers.base import expected

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from snnkit.errors import UserError, nearest
-from snnkit.kernels.program import Definition
-from snnkit.kernels.simulator import (
+from snnkit.kernels.neurons.program import Definition
+from snnkit.kernels.simulator.plan import (
     INPUTS,
     NEURONS,
     ONE,

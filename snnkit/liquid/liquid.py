@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from snnkit.errors import UserError, nearest
 from snnkit.events import EventTensor
-from snnkit.kernels import operator
+from snnkit.kernels.neurons import operator
 from snnkit.liquid import running
 from snnkit.liquid.build import Blueprint, Numbers, Part
 from snnkit.liquid.projection import Projection

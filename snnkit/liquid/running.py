@@ -15,7 +15,7 @@ from snnkit.events import EventTensor
 from snnkit.liquid.state import LiquidState, Run
 
 if TYPE_CHECKING:
-    from snnkit.kernels.simulator_run import Job, Kernel
+    from snnkit.kernels.simulator.run import Job, Kernel
     from snnkit.liquid.liquid import Liquid
 
 Array = np.ndarray
@@ -121,7 +121,7 @@ class Call:
 
     def go(self, *, fresh: bool | None, finish: bool) -> EventTensor:
         """Run the kernel; `fresh` None leaves the flags as they are."""
-        from snnkit.kernels import simulator_run
+        from snnkit.kernels.simulator import run as simulator_run
 
         liquid = self.liquid
         if fresh is not None:
@@ -209,7 +209,7 @@ def _threads(given: int | None) -> int:
 
 
 def _kernel(liquid: Liquid, graded: bool, real: type) -> Kernel:
-    from snnkit.kernels import simulator_run
+    from snnkit.kernels.simulator import run as simulator_run
 
     key = f"kernel {graded} {real.__name__}"
     if key not in liquid._cache:

@@ -12,8 +12,17 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-from snnkit.kernels.operator import register
-from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, OUTPUT_BAR, PORT, STATE, Definition, Program
+from snnkit.kernels.neurons.operator import register
+from snnkit.kernels.neurons.program import (
+    CONSTANT,
+    HYPER,
+    NEXT_BAR,
+    OUTPUT_BAR,
+    PORT,
+    STATE,
+    Definition,
+    Program,
+)
 from snnkit.neurons.equations import Equation
 from snnkit.neurons.language import nearest_threshold
 from snnkit.neurons.surrogate import Surrogate

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError, nearest
-from snnkit.kernels import operator
+from snnkit.kernels.neurons import operator
 from snnkit.kernels.spread import spread
 from snnkit.neurons import reference
 from snnkit.neurons.adjoint import define

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels import elementary
+from snnkit.kernels.neurons import elementary
 
 # The precision in which `where(condition, 0.0, 1.0)` answers: its arguments do not tell.
 _precision: ContextVar[torch.dtype | None] = ContextVar("precision", default=None)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels import elementary
+from snnkit.kernels.neurons import elementary
 from snnkit.neurons import language
 from snnkit.neurons.equations import RESETS, Equation
 from snnkit.neurons.surrogate import Surrogate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnkit.kernels.program import CONSTANT, HYPER, PORT, STATE, Program
-from snnkit.kernels.tape import Tape, Value
+from snnkit.kernels.neurons.program import CONSTANT, HYPER, PORT, STATE, Program
+from snnkit.kernels.neurons.tape import Tape, Value
 from snnkit.neurons.equations import RESETS, Equation
 from snnkit.neurons.surrogate import Surrogate
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from snnkit.errors import UserError, nearest
-from snnkit.kernels.simulator import ONE, PRE, SYNAPSE, Hook
-from snnkit.kernels.tape import Tape, Value
+from snnkit.kernels.neurons.tape import Tape, Value
+from snnkit.kernels.simulator.plan import ONE, PRE, SYNAPSE, Hook
 from snnkit.plasticity.rule import COUNTS, Modulators, Rule, Term, Trace, arguments
 
 

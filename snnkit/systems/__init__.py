@@ -3,12 +3,14 @@
     snnkit reproduce                 the systems there are
     snnkit reproduce tempotron --quick
 
-A system is a module with `TITLE`, `SOURCE` and `run(setting) -> Reproduction`.
+A system is a module with `TITLE`, `SOURCE` and `run(setting) -> Reproduction`, and with `CHOICES` where it offers several
+datasets or sizes: {"dataset": ("mnist", ...), "neurons": (1000, ...)}, the first taken if none is given.
 """
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any
 
 from snnkit.errors import UserError, nearest
@@ -34,9 +36,22 @@ def reproduce(name: str, setting: Setting | None = None) -> Reproduction:
     """Run a system's experiment.
 
     Raises:
-        UserError: there is no such system; DataNotFound if it needs data that are not here.
+        UserError: there is no such system, or it has no such dataset or size; DataNotFound if it needs data that are not here.
     """
-    return _module(name).run(setting or Setting())
+    module, setting = _module(name), setting or Setting()
+    offers = getattr(module, "CHOICES", {})
+    dataset = _chosen(name, "dataset", setting.dataset, offers.get("dataset", ()))
+    neurons = _chosen(name, "neurons", setting.neurons, offers.get("neurons", ()))
+    return module.run(replace(setting, dataset=dataset, neurons=neurons))
+
+
+def _chosen(system: str, what: str, given: Any, offered: tuple[Any, ...]) -> Any:
+    if given is None:
+        return offered[0] if offered else None
+    if given not in offered:
+        choice = ", ".join(map(str, offered)) if offered else "no choice; leave it out"
+        raise UserError(f"{system} does not run with --{what} {given}; it offers {choice}")
+    return given
 
 
 def _module(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -150,7 +151,8 @@ def run(setting: Setting) -> Reproduction:
     found: dict[str, list[dict[str, Any]]] = {}
     for seed in setting.seeds:
         for arm in ARMS:
-            found.setdefault(arm, []).append(_train(arm, data, tasks, seed, setting.say))
+            part = partial(_train, arm, data, tasks, seed, setting.say)
+            found.setdefault(arm, []).append(setting.once(f"{arm}, seed {seed}", part))
     return Reproduction(
         "hlop",
         TITLE,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from snnkit.files import write_text
+from snnkit.errors import UserError
+from snnkit.files import prepare_folder, write_text
 
 
 def _quiet(_: str) -> None:
@@ -18,12 +20,53 @@ def _quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class Setting:
-    """How to run: `quick` sees that everything works in seconds and proves nothing; `seeds` are run one after another."""
+    """How to run: `quick` sees that everything works in seconds and proves nothing; `seeds` are run one after another.
+
+    `dataset` and `neurons` choose where a system offers a choice (`CHOICES` of its module). With `keep`,
+    a folder, every finished part of the work is written there, and a second run with the same folder goes on behind it.
+    """
 
     quick: bool = False
     seeds: tuple[int, ...] = (0, 1, 2)
     root: Path | None = None  # of the data; else SNNKIT_DATA
     say: Callable[[str], None] = _quiet  # told what is being done
+    dataset: str | None = None
+    neurons: int | None = None
+    keep: Path | None = None
+
+    def once(self, part: str, make: Callable[[], Any]) -> Any:
+        """What `make()` answers, numbers and lists of them as JSON has them; from `keep` if this part was done before.
+
+        `part` names it with everything that changes it and is not in the setting: the arm, the seed.
+
+        Raises:
+            UserError: `keep` cannot be written, or holds a part of another setting.
+        """
+        if self.keep is None:
+            return make()
+        path = self.keep / (re.sub(r"[^A-Za-z0-9.=_-]+", "-", part) + ".json")
+        about = {"part": part, "quick": self.quick, "dataset": self.dataset, "neurons": self.neurons}
+        if path.exists():
+            held = _read(path)
+            if held.get("about") != about:
+                raise UserError(
+                    f"{path} holds {held.get('about')}, wanted is {about}; give an empty folder with --keep"
+                )
+            return held["found"]
+        prepare_folder(self.keep)
+        found = make()
+        write_text(path, json.dumps({"about": about, "found": found}, allow_nan=False) + "\n")
+        return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        held = None
+    if not isinstance(held, dict):
+        raise UserError(f"{path} is not a finished part of a reproduction; delete it or give another --keep")
+    return held
 
 
 @dataclass(frozen=True)
@@ -83,7 +126,14 @@ class Reproduction:
             for r in self.rows
         ]
         head = {"name": self.name, "title": self.title, "source": self.source, "differs": self.differs}
-        run = {"quick": self.setting.quick, "seeds": list(self.setting.seeds), "seconds": self.seconds}
+        s = self.setting
+        run = {
+            "quick": s.quick,
+            "seeds": list(s.seeds),
+            "dataset": s.dataset,
+            "neurons": s.neurons,
+            "seconds": self.seconds,
+        }
         return {**head, **run, "rows": rows, "details": self.details}
 
     def table(self) -> tuple[list[str], list[list[str]]]:

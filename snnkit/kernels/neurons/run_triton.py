@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from snnkit.kernels.generated import load
-from snnkit.kernels.loops_triton import adjoint_source, forward_source
-from snnkit.kernels.program import Definition
+from snnkit.kernels.neurons.loops_triton import adjoint_source, forward_source
+from snnkit.kernels.neurons.program import Definition
 
 BLOCK = 128  # neurons of one program: its registers hold their states
 
@@ -60,7 +60,7 @@ def scan(
     *,
     block: int = BLOCK,
 ) -> list[Tensor]:
-    """Outputs, end states and checkpoints; shapes as in `snnkit.kernels.operator.scan_op`."""
+    """Outputs, end states and checkpoints; shapes as in `snnkit.kernels.neurons.operator.scan_op`."""
     x = inputs[0]
     kept = -(-x.shape[0] // chunk)
     outputs = [x.new_empty(x.shape) for _ in range(definition.outputs)]
@@ -85,7 +85,7 @@ def adjoint(
     *,
     block: int = BLOCK,
 ) -> list[Tensor]:
-    """Gradients of the states, then of what is wanted; shapes as in `snnkit.kernels.operator.adjoint_op`."""
+    """Gradients of the states, then of what is wanted; shapes as in `snnkit.kernels.neurons.operator.adjoint_op`."""
     x, names = inputs[0], tuple(wanted.split())
     found = [x.new_empty(x.shape if name.startswith("port_") else x.shape[1:]) for name in names]
     begins = [x.new_empty(x.shape[1:]) for _ in kept]

@@ -7,12 +7,12 @@ code; spikes are looked for eight neurons at a time.
 
 from __future__ import annotations
 
-from snnkit.kernels.elementary import lowered
-from snnkit.kernels.loops_numba import DECORATOR, _head
-from snnkit.kernels.print import FUNCTIONS, NUMBA, statements
-from snnkit.kernels.program import CONSTANT, PORT, STATE, Program
-from snnkit.kernels.simulator import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
-from snnkit.kernels.simulator_synapses import BLOCK, COLUMN, PART, ROW, _indent, calls, functions
+from snnkit.kernels.neurons.elementary import lowered
+from snnkit.kernels.neurons.loops_numba import DECORATOR, _head
+from snnkit.kernels.neurons.print import FUNCTIONS, NUMBA, statements
+from snnkit.kernels.neurons.program import CONSTANT, PORT, STATE, Program
+from snnkit.kernels.simulator.plan import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
+from snnkit.kernels.simulator.synapses import BLOCK, COLUMN, PART, ROW, _indent, calls, functions
 
 HELPERS = f"""
 {PART}def slide(ring, size):

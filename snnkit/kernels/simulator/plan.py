@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from snnkit.kernels.program import Definition, Program
+from snnkit.kernels.neurons.program import Definition, Program
 
 # A leaf of a hook says by its prefix whose number it is; `reads` says where in the loop it lies.
 SYNAPSE, PRE, POST, ONE = "syn", "pre", "post", "one"

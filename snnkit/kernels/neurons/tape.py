@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnkit.kernels.program import Node, Program
+from snnkit.kernels.neurons.program import Node, Program
 
 
 class Tape:

@@ -7,7 +7,7 @@ in samples (a float where it falls between two), its channel and its polarity, i
 import numba as nb
 import numpy as np
 
-from snnkit.kernels.encode import room
+from snnkit.kernels.encoders.codes import room
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 

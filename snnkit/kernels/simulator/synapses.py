@@ -9,9 +9,9 @@ Indices are unsigned: a signed one carries a test for negative numbers.
 
 from __future__ import annotations
 
-from snnkit.kernels.elementary import lowered
-from snnkit.kernels.print import FUNCTIONS, NUMBA, statements
-from snnkit.kernels.simulator import ONE, POST, PRE, SYNAPSE, Hook, ProjectionPlan
+from snnkit.kernels.neurons.elementary import lowered
+from snnkit.kernels.neurons.print import FUNCTIONS, NUMBA, statements
+from snnkit.kernels.simulator.plan import ONE, POST, PRE, SYNAPSE, Hook, ProjectionPlan
 
 # Only `simulate` is called from Python and kept on disk; its parts need neither wrappers nor files of their own.
 PART = '@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)\n'

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snnkit.kernels.elementary import PRECISIONS, body, lowered, magic
-from snnkit.kernels.print import FUNCTIONS, NUMBA, literals, statements
-from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
+from snnkit.kernels.neurons.elementary import PRECISIONS, body, lowered, magic
+from snnkit.kernels.neurons.print import FUNCTIONS, NUMBA, literals, statements
+from snnkit.kernels.neurons.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
 
 HEAD = '''"""Kernels of the neuron {key}, written by snnkit for {precision}."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from snnkit.kernels.elementary import PRECISIONS, lowered, magic
-from snnkit.kernels.operator import lookup
-from snnkit.kernels.print import c99, statements
-from snnkit.kernels.program import CONSTANT, PORT, STATE, Definition
+from snnkit.kernels.neurons.elementary import PRECISIONS, lowered, magic
+from snnkit.kernels.neurons.operator import lookup
+from snnkit.kernels.neurons.print import c99, statements
+from snnkit.kernels.neurons.program import CONSTANT, PORT, STATE, Definition
 
 HEAD = """/* One time step of the neuron {name}, written by snnkit. Compile with -ffp-contract=off to keep its bits. */
 #include <float.h>

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from snnkit.kernels.program import Program
+from snnkit.kernels.neurons.program import Program
 
 
 @dataclass(frozen=True)

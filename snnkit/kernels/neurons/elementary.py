@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels.program import Program
-from snnkit.kernels.tape import Tape
+from snnkit.kernels.neurons.program import Program
+from snnkit.kernels.neurons.tape import Tape
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from snnkit.errors import UserError
-from snnkit.kernels import delays_events as events_
-from snnkit.kernels import delays_lanes as lanes_
-from snnkit.kernels.delays_events import Rows
-from snnkit.kernels.delays_spectral import adjoint, convolve
+from snnkit.kernels.delays import events as events_
+from snnkit.kernels.delays import lanes as lanes_
+from snnkit.kernels.delays.events import Rows
+from snnkit.kernels.delays.spectral import adjoint, convolve
 from snnkit.kernels.dense import Look
 
 FORMS = ("two-tap", "gaussian", "integer")

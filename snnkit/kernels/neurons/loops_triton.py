@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from snnkit.kernels.elementary import PRECISIONS, lowered, magic
-from snnkit.kernels.print import literals, statements, triton
-from snnkit.kernels.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
+from snnkit.kernels.neurons.elementary import PRECISIONS, lowered, magic
+from snnkit.kernels.neurons.print import literals, statements, triton
+from snnkit.kernels.neurons.program import CONSTANT, HYPER, NEXT_BAR, PORT, STATE, Definition, Program
 
 HEAD = '''"""Kernels of the neuron {key}, written by snnkit for {precision} on a GPU."""
 
@@ -124,7 +124,7 @@ def forward_source(definition: Definition, precision: str) -> str:
 def adjoint_source(definition: Definition, precision: str, wanted: tuple[str, ...]) -> str:
     """Kernel `adjoint(M, T, chunk, hyper, <ports>, <constants>, <checkpoints>, <bars>, <wanted bars>, <histories>)`.
 
-    The order of the bars is that of `snnkit.kernels.loops_numba.adjoint_source`.
+    The order of the bars is that of `snnkit.kernels.neurons.loops_numba.adjoint_source`.
     """
     states, language = definition.states, triton(precision)
     again = lowered(definition.forward.select({f"next_{s}" for s in states}), precision)

@@ -15,10 +15,10 @@ from functools import lru_cache
 import numba as nb
 import numpy as np
 
-from snnkit.kernels import simulator_loop
 from snnkit.kernels.generated import load
-from snnkit.kernels.run_numba import _pool
-from snnkit.kernels.simulator import NetworkPlan
+from snnkit.kernels.neurons.run_numba import _pool
+from snnkit.kernels.simulator import loop as simulator_loop
+from snnkit.kernels.simulator.plan import NetworkPlan
 
 FIRST = 1 << 14  # spikes that a new output buffer holds, at least one step more
 

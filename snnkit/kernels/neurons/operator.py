@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from snnkit.kernels import run_numba, run_triton
-from snnkit.kernels.program import Definition
+from snnkit.kernels.neurons import run_numba, run_triton
+from snnkit.kernels.neurons.program import Definition
 
 _registry: dict[str, Definition] = {}
 

@@ -9,7 +9,7 @@ Random numbers are counter-based: draw j of a cell is a hash of (seed, cell, j).
 import numba as nb
 import numpy as np
 
-from snnkit.kernels.encode import _channel, _draw, _sample, room
+from snnkit.kernels.encoders.codes import _channel, _draw, _sample, room
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 

@@ -6,7 +6,7 @@ changes nothing. Levels are counted in whole thresholds from the first sample, s
 
 import numpy as np
 
-from snnkit.kernels.encode import jit, room
+from snnkit.kernels.encoders.codes import jit, room
 
 FARTHEST = 2.0**24  # thresholds: float32 counts exactly as far
 

@@ -6,7 +6,7 @@ Random numbers are counter-based: the draw of step t of channel c is a hash of (
 import numba as nb
 import numpy as np
 
-from snnkit.kernels.encode import _channel, _draw, _sample, room
+from snnkit.kernels.encoders.codes import _channel, _draw, _sample, room
 
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 

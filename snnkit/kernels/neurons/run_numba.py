@@ -19,8 +19,8 @@ from torch import Tensor
 
 from snnkit.kernels import lease
 from snnkit.kernels.generated import load
-from snnkit.kernels.loops_numba import adjoint_source, forward_source
-from snnkit.kernels.program import Definition
+from snnkit.kernels.neurons.loops_numba import adjoint_source, forward_source
+from snnkit.kernels.neurons.program import Definition
 
 TILE = 2048  # neurons side by side; their states stay in cache
 SMALL = 1 << 17  # elements; below, a second thread costs more than it brings
@@ -101,7 +101,7 @@ def scan(
     *,
     tile: int | None = None,
 ) -> list[Tensor]:
-    """Outputs, end states and checkpoints; shapes as in `snnkit.kernels.operator.scan_op`."""
+    """Outputs, end states and checkpoints; shapes as in `snnkit.kernels.neurons.operator.scan_op`."""
     x = inputs[0]
     steps, shape = x.shape[0], x.shape[1:]
     kept = -(-steps // chunk)
@@ -132,7 +132,7 @@ def adjoint(
     *,
     tile: int | None = None,
 ) -> list[Tensor]:
-    """Gradients of the states, then of what is wanted; shapes as in `snnkit.kernels.operator.adjoint_op`."""
+    """Gradients of the states, then of what is wanted; shapes as in `snnkit.kernels.neurons.operator.adjoint_op`."""
     x, names = inputs[0], tuple(wanted.split())
     steps, shape = x.shape[0], x.shape[1:]
     ports = [lease.empty(x.shape, x.dtype) for name in names if name.startswith("port_")]

@@ -2,7 +2,7 @@
 
     y[t, b, n] = Σ_m k_m(d[n]) · x[t - m, b, n]
 
-This is all there is to axonal delays (before the weights) and dendritic ones (behind them); see `snnkit.kernels.delays` for k.
+This is all there is to axonal delays (before the weights) and dendritic ones (behind them); see `snnkit.kernels.delays.layer` for k.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnkit.kernels.delays import Kernel, gaussian, parts
+from snnkit.kernels.delays.layer import Kernel, gaussian, parts
 
 
 def shift(x: Tensor, delay: Tensor, kernel: Kernel, rows: int, start: Tensor | None = None) -> Tensor:

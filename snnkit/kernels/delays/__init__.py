@@ -1,0 +1,1 @@
+"""Delayed products: two taps, windows and integer delays; by events, lanes, shifts or transforms."""

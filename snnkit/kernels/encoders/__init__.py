@@ -1,0 +1,1 @@
+"""Loops of the encoders: codes of values, of signals, cameras and cochleas."""

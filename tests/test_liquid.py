@@ -219,7 +219,13 @@ def test_states_may_be_carried_and_weights_seen_between_samples():
         seen.append((b, weights["inputs"].sum()))
         weights["inputs"] *= 30.0 / weights["inputs"].sum()
 
-    tuned = liquid.learn(ev, carry=["b"], before_each=before_each)
+    counted = []
+    tuned = liquid.learn(
+        ev, carry=["b"], before_each=before_each, after_each=lambda b, counts: counted.append((b, counts))
+    )
+    assert [b for b, _ in counted] == [0, 1, 2]
+    alone = liquid.with_weights(inputs=liquid._weights("inputs") * (30.0 / (0.3 * M * N)))
+    assert np.array_equal(counted[0][1], alone(ev).dense()[:, 0].sum(0).numpy()) and counted[0][1].any()
     assert [b for b, _ in seen] == [0, 1, 2] and seen[0][1] == pytest.approx(0.3 * M * N, rel=1e-5)
     assert not any(math.isclose(s, 30.0, rel_tol=1e-4) for _, s in seen), "they changed in between"
     assert tuned.begin()["b"].max() > 0.01 and not tuned.begin()["v"].any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -118,6 +117,7 @@ class Liquid(nn.Module):
         carry: Sequence[str] = (),
         signals: Mapping[str, Any] | None = None,
         before_each: Callable[[int, dict[str, np.ndarray]], None] | None = None,
+        after_each: Callable[[int, np.ndarray], None] | None = None,
     ) -> Liquid:
         """A new liquid with the weights that samples leave, run one after another, each from the weights of the one before.
 
@@ -127,8 +127,9 @@ class Liquid(nn.Module):
             carry: states of the neuron that also go on from sample to sample, such as an adaptive threshold.
             before_each: called with the number of the sample and the weights by projection (in the order of `projection`),
                 which it may change in place: to normalise them, say.
+            after_each: called with the number of the sample and how often each neuron fired in it, [N].
         """
-        weights, states = running.learn(self, ev, carry, signals, before_each)
+        weights, states = running.learn(self, ev, carry, signals, before_each, after_each)
         return self._with(weights, states)
 
     def scan(
@@ -245,7 +246,8 @@ class Liquid(nn.Module):
         }
 
     def _with(self, weights: Mapping[str, Any], states: Mapping[str, Any]) -> Liquid:
-        liquid = copy.copy(self)
+        liquid = object.__new__(type(self))  # copy.copy goes by __setstate__, which plans the kernel anew
+        liquid.__dict__.update(self.__dict__)
         liquid._buffers = dict(self._buffers)
         liquid._cache = dict(self._cache)
         for label, value in weights.items():

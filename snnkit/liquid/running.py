@@ -50,6 +50,7 @@ def learn(
     carry: Sequence[str],
     signals: Mapping[str, Any] | None,
     before_each: Callable[[int, dict[str, Array]], None] | None,
+    after_each: Callable[[int, Array], None] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """Weights by projection and carried states after all samples."""
     call = Call(liquid, ev, signals, 1)
@@ -68,6 +69,8 @@ def learn(
     for k, name in enumerate(states):
         call.fresh[2 + k] = name not in carry
     call.before = (lambda b: before_each(b, weights)) if before_each else lambda b: None
+    if after_each:
+        call.after = lambda b, spikes: after_each(b, np.bincount(spikes, minlength=liquid.N))
     call.go(fresh=None, finish=True)
     return weights, {name: call.arrays[f"state_{name}_"][0] for name in carry}
 
@@ -110,6 +113,7 @@ class Call:
         self.real = REALS[liquid._real()]
         self.threads = _threads(threads)
         self.before: Callable[[int], None] | None = None
+        self.after: Callable[[int, Array], None] | None = None
         self.fresh = np.ones(2 + len(liquid.blueprint.neuron.states), np.int64)
         self.kernel: Kernel = _kernel(liquid, self.ev.values is not None, self.real)
         fixed = _fixed(liquid, self.real)
@@ -130,7 +134,14 @@ class Call:
         sizes = [self.T, self.B, liquid.N, liquid.M, liquid.slots, PN, int(finish), int(not finish)]
         self.arrays |= {"sizes": np.array(sizes, np.int64), "fresh": self.fresh}
         job: Job = simulator_run.Job(
-            self.kernel, self.arrays, self.arrays["sizes"], self.row, self.real, self.threads, self.before
+            self.kernel,
+            self.arrays,
+            self.arrays["sizes"],
+            self.row,
+            self.real,
+            self.threads,
+            self.before,
+            self.after,
         )
         rowptr, indices, values = simulator_run.run(job)
         return EventTensor._ready(

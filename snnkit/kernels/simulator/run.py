@@ -51,6 +51,7 @@ class Job:
         row: sizes of the rows that each worker makes for itself, by name.
         real: dtype of all numbers.
         before: called with the number of the sample before each one; then one thread runs them one by one.
+        after: called with the number of the sample and its spikes after each one, where there is a `before`.
     """
 
     kernel: Kernel
@@ -60,6 +61,7 @@ class Job:
     real: type
     threads: int = 1
     before: Callable[[int], None] | None = None
+    after: Callable[[int, np.ndarray], None] | None = None
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -110,6 +112,8 @@ class Worker:
                 job.kernel.simulate(
                     *(self.own[k] if k in self.own else job.arrays[k] for k in job.kernel.arguments)
                 )
+            if job.after:
+                job.after(first, self.own["out"][job.arrays["starts"][first] : cursor[3]])
 
     def make_room(self) -> None:
         """A larger output buffer when there is no room for another step."""

@@ -16,7 +16,7 @@ from typing import Any
 from snnkit.errors import UserError, nearest
 from snnkit.systems.reproduction import Measured, Reproduction, Setting
 
-MODULES = {"diehl-cook": "diehl_cook", "hlop": "hlop", "lzc": "lzc", "tempotron": "tempotron"}
+MODULES = {"diehl-cook": "diehl_cook", "hlop": "hlop", "lzc": "lzc", "nalsm": "nalsm", "tempotron": "tempotron"}
 
 __all__ = ["MODULES", "Measured", "Reproduction", "Setting", "about", "names", "reproduce"]
 

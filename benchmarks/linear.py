@@ -3,7 +3,8 @@
     python benchmarks/linear.py [--quick] [--json FILE] [--threads N]
 
 For every size, rows of events [rows x n_in] meet a weight [n_out x n_in]. "event" is what snnkit.Linear does below its
-crossover, "gemm" the dense product of a dense input, "dense" what Linear does above it: make the events dense, then gemm.
+crossover, "gemm" the dense product of a dense input by the library that Linear takes on this processor ("torch" beside it
+is torch's own), "dense" what Linear does above the crossover: make the events dense, then gemm.
 Times are medians over repeats that take turns, in milliseconds; on a busy machine trust the ratios. The last table is
 the density at which event-driven and dense take equally long, forward and weight gradient together (interpolated in the
 logarithm): snnkit.layers.linear.CROSSOVER should lie at or below the smallest of them.
@@ -23,6 +24,7 @@ from pathlib import Path
 import torch
 
 from snnkit.events import EventTensor
+from snnkit.kernels import products
 from snnkit.kernels.sparse import event_linear
 from snnkit.layers.linear import CROSSOVER
 
@@ -55,7 +57,7 @@ def measure(rows: int, n_in: int, n_out: int, density: float, repeats: int) -> d
         return event_linear(ev.rowptr, ev.indices, ev.values, weight)
 
     def gemm(x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(x, weight)
+        return products.linear(x, weight)
 
     sparse, dense = event(), gemm(x)
     assert torch.allclose(sparse, dense, atol=1e-4), "event-driven and dense results differ"
@@ -63,9 +65,10 @@ def measure(rows: int, n_in: int, n_out: int, density: float, repeats: int) -> d
         {
             "event": event,
             "gemm": lambda: gemm(x),
+            "torch": lambda: torch.nn.functional.linear(x, weight.detach()),
             "dense": lambda: gemm(ev.dense().view(rows, n_in)),
             "event_grad": lambda: torch.autograd.grad(sparse, weight, grad, retain_graph=True),
-            "gemm_grad": lambda: torch.autograd.grad(dense, weight, grad, retain_graph=True),
+            "gemm_grad": lambda: products.matmul(grad.t(), x),
         },
         repeats,
     )
@@ -95,9 +98,15 @@ def main() -> None:
     sizes = SIZES[:1] if args.quick else SIZES
     densities = DENSITIES[::2] if args.quick else DENSITIES
     repeats = 5 if args.quick else 11
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {repeats}, milliseconds")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {repeats}, milliseconds; gemm by {products.library()}"
+    )
     head = ("rows x n_in x n_out", "density", "event", "gemm", "ratio", "dense", "ratio")
-    print("{:>20}{:>9}  |{:>9}{:>9}{:>7}{:>9}{:>7}  |{:>9}{:>9}{:>7}".format(*head, "event", "gemm", "ratio"))
+    print(
+        "{:>20}{:>9}  |{:>9}{:>9}{:>7}{:>9}{:>7}{:>9}  |{:>9}{:>9}{:>7}".format(
+            *head, "torch", "event", "gemm", "ratio"
+        )
+    )
     everything, crossings = [], []
     for size in sizes:
         results = []
@@ -106,7 +115,7 @@ def main() -> None:
             results.append(r)
             print(
                 f"{' x '.join(map(str, size)):>20}{100 * density:>8.1f}%  |{r['event']:>9.2f}{r['gemm']:>9.2f}"
-                f"{r['gemm'] / r['event']:>6.1f}x{r['dense']:>9.2f}{r['dense'] / r['event']:>6.1f}x  |"
+                f"{r['gemm'] / r['event']:>6.1f}x{r['dense']:>9.2f}{r['dense'] / r['event']:>6.1f}x{r['torch']:>9.2f}  |"
                 f"{r['event_grad']:>9.2f}{r['gemm_grad']:>9.2f}{r['gemm_grad'] / r['event_grad']:>6.1f}x",
                 flush=True,
             )

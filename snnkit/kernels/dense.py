@@ -3,9 +3,9 @@
     y = x · Wᵀ + bias        dW = gᵀ · x        x: R in   W: out in   g: R out
 
 A look at the input decides. Below a crossover the spikes are found and the product is event-driven (sparse.py), with work
-in proportion to the spikes; above it, and for real-valued input, it is torch's dense product. On request the dense product
+in proportion to the spikes; above it, and for real-valued input, it is a dense product. On request that
 runs in terms of bfloat16, in which spikes and small counts are exact and a float32 weight is the sum of three terms. The
-gradient of the input has no zeros to leave out and stays torch's.
+gradient of the input has no zeros to leave out and is always a dense product.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnkit.kernels import lease
+from snnkit.kernels import lease, products
 from snnkit.kernels.sparse import gather_rows, jit, run_pieces, scatter_rows
 
 # Parts of the input that may be non-zero for the event-driven products, found by looking; benchmarks/linear.py measures
 # where they meet the dense ones.
 CROSSOVER = 0.10  # y
 CROSSOVER_WEIGHT = 0.08  # dW
+CROSSOVER_ONEDNN = 0.06  # both, where dense products are twice as fast (products.py)
 SMALLEST = 1 << 22  # multiply-adds below which a look at the input is not worth it
 _PROBES = 16  # rows looked at before all of them are
 
@@ -156,6 +157,12 @@ def split_linear(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> 
     return y if bias is None else y.add_(bias)
 
 
+def limits() -> tuple[float, float]:
+    """Densities up to which products are event-driven on this machine: of y, and of dW."""
+    highest = 1.0 if products.library() == "torch" else CROSSOVER_ONEDNN
+    return min(CROSSOVER, highest), min(CROSSOVER_WEIGHT, highest)
+
+
 # -- operators --------------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +170,11 @@ def split_linear(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> 
 def _spike_linear(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> Tensor:
     x = x.detach().contiguous()
     look = Look(x)
-    if look.density <= CROSSOVER:
+    if look.density <= limits()[0]:
         return gather_rows(*look.events(), weight, bias)
     if terms and look.exact and can_split():
         return split_linear(x, weight, bias, terms)
-    return F.linear(x, weight.detach(), bias)
+    return products.linear(x, weight, bias)
 
 
 @_spike_linear.register_fake
@@ -179,9 +186,9 @@ def _(x, weight, bias, terms):
 def _spike_linear_weight(x: Tensor, grad: Tensor) -> Tensor:
     x = x.detach().contiguous()
     look = Look(x)
-    if look.density <= CROSSOVER_WEIGHT:
+    if look.density <= limits()[1]:
         return scatter_rows(*look.events(), grad, x.shape[1])
-    return grad.detach().t() @ x
+    return products.matmul(grad.t(), x)
 
 
 @_spike_linear_weight.register_fake
@@ -209,7 +216,7 @@ class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
         x, weight = ctx.saved_tensors
-        dx = grad @ weight if ctx.needs_input_grad[0] else None
+        dx = products.product(grad, weight) if ctx.needs_input_grad[0] else None
         dw = _SpikeLinearWeight.apply(x, grad) if ctx.needs_input_grad[1] else None
         return dx, dw, grad.sum(0) if ctx.needs_input_grad[2] else None, None
 
@@ -244,7 +251,7 @@ class _SpikeLinearWeight(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor) -> tuple:
         x, grad = ctx.saved_tensors
-        dx = grad @ grad_weight if ctx.needs_input_grad[0] else None
+        dx = products.product(grad, grad_weight) if ctx.needs_input_grad[0] else None
         return dx, _SpikeLinear.apply(x, grad_weight, None, 0) if ctx.needs_input_grad[1] else None
 
     @staticmethod

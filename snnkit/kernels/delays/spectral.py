@@ -21,6 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from snnkit.kernels.products import matmul, matmuls
+
 GROUP = 32  # components at a time
 
 
@@ -57,8 +59,9 @@ def _forward(x: Tensor, kernel: Tensor, rows: int) -> Tensor:
     x, kernel = x.reshape(T, -1), kernel.reshape(W, -1)
     y = x.new_zeros(rows, B * M)
     for g in range(0, len(C), GROUP):
-        part = torch.bmm((C[g : g + GROUP] @ x).view(-1, B, N), (E[g : g + GROUP] @ kernel).view(-1, N, M))
-        y.addmm_(D[g : g + GROUP].t(), part.view(-1, B * M))
+        c, e, d = C[g : g + GROUP], E[g : g + GROUP], D[g : g + GROUP]
+        part = matmuls(matmul(c, x).view(-1, B, N), matmul(e, kernel).view(-1, N, M))
+        y += matmul(d.t(), part.view(-1, B * M))
     return y.view(rows, B, M)
 
 
@@ -73,11 +76,11 @@ def adjoint(
     dk = torch.zeros_like(k2) if wanted[1] else None
     for g in range(0, len(C), GROUP):
         c, e = C[g : g + GROUP], E[g : g + GROUP]
-        bar = (D[g : g + GROUP] @ g2).view(-1, B, M)
+        bar = matmul(D[g : g + GROUP], g2).view(-1, B, M)
         if dx is not None:
-            dx.addmm_(c.t(), torch.bmm(bar, (e @ k2).view(-1, N, M).mT).view(-1, B * N))
+            dx += matmul(c.t(), matmuls(bar, matmul(e, k2).view(-1, N, M).mT).view(-1, B * N))
         if dk is not None:
-            dk.addmm_(e.t(), torch.bmm((c @ x2).view(-1, B, N).mT, bar).view(-1, N * M))
+            dk += matmul(e.t(), matmuls(matmul(c, x2).view(-1, B, N).mT, bar).view(-1, N * M))
     return None if dx is None else dx.view(x.shape), None if dk is None else dk.view(kernel.shape)
 
 

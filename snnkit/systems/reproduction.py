@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable
@@ -71,7 +72,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure: `values` by seed, beside what was published and the bar that our experiment has to pass."""
+    """One figure: `values` by seed, beside what was published and the bar that our experiment has to pass.
+
+    Without values it is a figure that could not be had; the note says why.
+    """
 
     what: str
     values: tuple[float, ...]
@@ -82,7 +86,7 @@ class Measured:
 
     @property
     def mean(self) -> float:
-        return statistics.fmean(self.values)
+        return statistics.fmean(self.values) if self.values else math.nan
 
     @property
     def spread(self) -> float:
@@ -115,7 +119,7 @@ class Reproduction:
         rows = [
             {
                 "what": r.what,
-                "mean": r.mean,
+                "mean": r.mean if r.values else None,
                 "spread": r.spread,
                 "values": list(r.values),
                 "published": r.published,
@@ -140,7 +144,7 @@ class Reproduction:
         """Columns and rows for people."""
         rows = []
         for r in self.rows:
-            ours = f"{r.mean:.4g}" + (f" ± {r.spread:.2g}" if len(r.values) > 1 else "")
+            ours = f"{r.mean:.4g}" + (f" ± {r.spread:.2g}" if len(r.values) > 1 else "") if r.values else "–"
             verdict = "" if r.passed is None else "yes" if r.passed else "no"
             rows.append([r.what, r.published or "–", ours, str(len(r.values)), r.bar or "–", verdict])
         return ["", "published", "here", "seeds", "bar", "reached"], rows

@@ -16,7 +16,15 @@ from typing import Any
 from snnkit.errors import UserError, nearest
 from snnkit.systems.reproduction import Measured, Reproduction, Setting
 
-MODULES = {"diehl-cook": "diehl_cook", "hlop": "hlop", "lzc": "lzc", "nalsm": "nalsm", "tempotron": "tempotron"}
+MODULES = {
+    "dcls-delays": "dcls_delays",
+    "diehl-cook": "diehl_cook",
+    "hlop": "hlop",
+    "lzc": "lzc",
+    "nalsm": "nalsm",
+    "tempotron": "tempotron",
+    "zero-shot": "zero_shot",
+}
 
 __all__ = ["MODULES", "Measured", "Reproduction", "Setting", "about", "names", "reproduce"]
 

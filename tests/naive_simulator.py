@@ -46,8 +46,12 @@ class Sample:
         self.parts = [self.part(p, weights) for p in liquid.blueprint.parts]
         depth = max([int(p.delay.max()) for p in self.parts if p.delay.numel()], default=0) + 1
         self.ring = torch.zeros(depth, self.ports, N, dtype=dtype)
+        self.domains = liquid.modulators.domains if liquid.modulators else None
         self.mods = {
-            k: self.scalar(v) for k, v in (liquid.modulators.start if liquid.modulators else {}).items()
+            k: self.scalar(v)
+            if self.domains is None
+            else self.scalar(np.broadcast_to(v, self.domains.count).copy())
+            for k, v in (liquid.modulators.start if liquid.modulators else {}).items()
         }
         self.counts = {}
 
@@ -115,6 +119,8 @@ class Sample:
             return "post", torch.as_tensor(rule.per_post[name], dtype=self.dtype)
         if name in self.neuron.equation.states and name not in rule.const:
             return "post", self.state[self.neuron.equation.states.index(name)][0]
+        if name in self.mods and self.domains is not None and part.label != "modulators":
+            return "post", self.mods[name][torch.tensor(self.domains.of).long()]
         return "one", self.one(part, name)
 
     def call(self, term, part, cut, syn):
@@ -203,6 +209,7 @@ class Sample:
             for name, trace in (part.rule.traces if part.rule else {}).items():
                 self.fade(part, name, trace)
         self.counts = {"n_in": self.scalar(float(len(inputs))), "n_out": self.scalar(float(len(spikes)))}
+        self.spiked = inputs, spikes
         for part in self.parts:
             if part.rule is not None and part.rule.each_step is not None:
                 self.each(part)
@@ -273,10 +280,30 @@ class Sample:
         if modulators is None:
             return
         owner = SimpleNamespace(label="modulators")
-        given = {n: self.one(owner, n) for n in inspect.signature(modulators.step).parameters}
+        names = inspect.signature(modulators.step).parameters
+        mine = {} if self.domains is None else self.in_domains()
+        given = {n: mine[n] if n in mine else self.one(owner, n) for n in names}
         found = reference._in_precision(self.dtype, modulators.step, **given)
         found = found if isinstance(found, tuple) else (found,)
         self.mods = dict(zip(self.mods, (torch.as_tensor(v, dtype=self.dtype) for v in found), strict=True))
+
+    def in_domains(self):
+        """Counts per domain and the flows between them, summed in the order of spikes and domains."""
+        domains, (inputs, spikes) = self.domains, self.spiked
+        share = torch.tensor(domains.seen(self.liquid.M)).to(self.dtype)
+        coupling = torch.tensor(domains.coupled()).to(self.dtype)
+        n_in, n_out = (torch.zeros(domains.count, dtype=self.dtype) for _ in range(2))
+        for i in inputs:
+            n_in = n_in + share[i]
+        for j in spikes:
+            n_out[domains.of[j]] += 1
+        found = {"n_in": n_in, "n_out": n_out}
+        for name, value in self.mods.items():
+            flow = torch.zeros_like(value)
+            for h in range(domains.count):
+                flow = flow + coupling[:, h] * (value[h] - value)
+            found[f"flow_{name}"] = flow
+        return found
 
     def settle_all(self):
         for part in self.parts:

@@ -118,6 +118,7 @@ class Blueprint:
             modulators=self.modulate,
             scalars=0 if self.modulators is None else len(self.modulators.start),
             signals=len(self.signals),
+            domains=self.modulators is not None and self.modulators.domains is not None,
         )
 
     @cached_property
@@ -132,8 +133,9 @@ class Blueprint:
         known = {"n_in": Known(ONE, "n_in"), "n_out": Known(ONE, "n_out")}
         if self.dt is not None:
             known["dt"] = Known(ONE, self.numbers.place("dt", self.dt))
+        domains = self.modulators is not None and self.modulators.domains is not None
         for k, name in enumerate(self.modulators.start if self.modulators else ()):
-            known[name] = Known(ONE, f"mods[{k}]")
+            known[name] = Known(POST, f"field_{k}") if domains else Known(ONE, f"mods[{k}]")
         for k, name in enumerate(self.signals):
             known[name] = Known(ONE, f"signal_{k}[t, b]")
         return known
@@ -141,6 +143,11 @@ class Blueprint:
     def _of_modulators(self) -> dict[str, Known]:
         assert self.modulators is not None
         known = self._shared()
+        if self.modulators.domains is not None:
+            known |= {"n_in": Known(ONE, "in_of[g]"), "n_out": Known(ONE, "out_of[g]")}
+            for k, name in enumerate(self.modulators.start):
+                known[name] = Known(ONE, f"mods[{k} * G + g]")
+                known[f"flow_{name}"] = Known(ONE, f"flow[{k} * G + g]")
         for name, value in self.modulators.const.items():
             known[name] = Known(ONE, self.numbers.place(f"modulators.{name}", value))
         return known

@@ -68,6 +68,7 @@ class Liquid(nn.Module):
         definition = operator.lookup(neuron._key)
         named = _named(inputs, recurrent)
         self.M, self.N = _sizes(named)
+        _check_domains(modulators, self.M, self.N)
         parts = []
         for k, (label, (projection, back)) in enumerate(named.items()):
             wired = wire(projection, self.dt, int(back), definition.ports, label, dense)
@@ -104,7 +105,8 @@ class Liquid(nn.Module):
             ev: input, `T B *M`.
             keep: what to keep of each sample's end: states of the neuron ("v"), of synapses ("recurrent.w", in the order of
                 `projection`), traces ("recurrent.x"), modulators. Weights cost memory: batch x synapses.
-            record: what to keep of each step: states of the neuron, modulators, "n_in", "n_out" (spikes), "rate" (Hz).
+            record: what to keep of each step: states of the neuron, modulators, "n_in", "n_out" (spikes), "rate" (Hz). Modulators
+                of domains have one more axis, [T, B, domains].
             signals: arrays `[T]` or `[T, B]` that rules or modulators read, such as "reward".
             threads: default as many as torch has.
         """
@@ -275,6 +277,14 @@ def _check_neuron(neuron: Any) -> Neuron:
             "send it noise as input spikes through a Projection of its own"
         )
     return neuron
+
+
+def _check_domains(modulators: Modulators | None, M: int, N: int) -> None:
+    if modulators is None or modulators.domains is None:
+        return
+    if len(modulators.domains.of) != N:
+        raise UserError(f"the domains are of {len(modulators.domains.of)} neurons, but the liquid has {N}")
+    modulators.domains.seen(M)
 
 
 def _one_dt(of_neuron: float | None, given: float | None) -> float | None:

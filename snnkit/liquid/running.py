@@ -17,6 +17,7 @@ from snnkit.liquid.state import LiquidState, Run
 if TYPE_CHECKING:
     from snnkit.kernels.simulator.run import Job, Kernel
     from snnkit.liquid.liquid import Liquid
+    from snnkit.plasticity.rule import Modulators
 
 Array = np.ndarray
 REALS = {torch.float32: np.float32, torch.float64: np.float64}
@@ -243,10 +244,15 @@ def _fixed(liquid: Liquid, real: type) -> dict[str, Array]:
             size = liquid.M if population == "inputs" else N
             found[f"begin_trace_{k}"] = np.full(size, trace.rest, real)
         found["every"] = np.arange(N, dtype=np.int32)
+        if liquid.modulators is not None and liquid.modulators.domains is not None:
+            domains = liquid.modulators.domains
+            found["domain_of"] = domains.of
+            found["share"] = np.ascontiguousarray(domains.seen(liquid.M), real)
+            found["coupling"] = np.ascontiguousarray(domains.coupled(), real)
         liquid._cache[key] = found
     changing: dict[str, Array] = {"par": np.array([*liquid.numbers.values(), 0.0], real)}
     if liquid.modulators is not None:
-        changing["begin_mods"] = np.array(list(liquid.modulators.start.values()), real)
+        changing["begin_mods"] = liquid.modulators.begin().astype(real)
     for name, value in liquid.begin().items():
         changing[f"begin_{name}"] = np.ascontiguousarray(value.detach().cpu().numpy(), real)
     for part in blueprint.parts:
@@ -264,19 +270,32 @@ def _rows(liquid: Liquid, kernel: Kernel, fixed: Mapping[str, Array]) -> dict[st
         bare = name.removesuffix("_")
         if bare == "ring":
             found[name] = 2 * liquid.slots * liquid.ports * liquid.N
-        elif bare.startswith("state_"):
+        elif bare.startswith(("state_", "field_")):
             found[name] = liquid.N
+        elif bare in ("in_of", "out_of", "flow"):
+            found[name] = len(fixed["begin_mods"] if bare == "flow" else fixed["coupling"])
         else:
             found[name] = len(fixed[f"begin_{bare}"])
     return found
 
 
-def _kept_at(liquid: Liquid, name: str) -> tuple[str, int | None]:
-    """The array of a name that `keep` may hold, and its column."""
+def _columns(modulators: Modulators | None) -> dict[str, int | slice]:
+    """Where each modulator is in a row of them: one column, or one per domain."""
+    if modulators is None:
+        return {}
+    if modulators.domains is None:
+        return {word: k for k, word in enumerate(modulators.start)}
+    G = modulators.count
+    return {word: slice(k * G, (k + 1) * G) for k, word in enumerate(modulators.start)}
+
+
+def _kept_at(liquid: Liquid, name: str) -> tuple[str, int | slice | None]:
+    """The array of a name that `keep` may hold, and its columns."""
     blueprint = liquid.blueprint
-    places: dict[str, tuple[str, int | None]] = {s: (f"state_{s}_", None) for s in blueprint.neuron.states}
-    for k, word in enumerate(liquid.modulators.start if liquid.modulators else ()):
-        places[word] = ("mods_", k)
+    places: dict[str, tuple[str, int | slice | None]] = {
+        s: (f"state_{s}_", None) for s in blueprint.neuron.states
+    }
+    places |= {word: ("mods_", columns) for word, columns in _columns(liquid.modulators).items()}
     places |= {word: (f"trace_{k}_", None) for word, k in blueprint.trace_of.items()}
     for part, plan in zip(blueprint.parts, blueprint.projections, strict=True):
         for state in plan.states if part.plastic else ():
@@ -289,27 +308,34 @@ def _kept_at(liquid: Liquid, name: str) -> tuple[str, int | None]:
 def _records(call: Call, record: Sequence[str]) -> dict[str, Array]:
     liquid = call.liquid
     states = liquid.blueprint.neuron.states
-    scalars = [*(liquid.modulators.start if liquid.modulators else ()), "n_in", "n_out", "rate"]
+    columns = _scalar_columns(liquid)
     found = {}
     for name in record:
         if name in states:
             found[f"record_{name}"] = np.empty((call.T, call.B, liquid.N), call.real)
-        elif name in scalars:
-            found["record_scalars"] = np.empty((call.T, call.B, len(scalars) - 1), call.real)
+        elif name in columns:
+            width = int(columns["n_out"]) + 1  # type: ignore[arg-type]
+            found["record_scalars"] = np.empty((call.T, call.B, width), call.real)
         else:
-            raise UserError(f"a run cannot record {name!r}; {nearest(name, [*states, *scalars])}")
+            raise UserError(f"a run cannot record {name!r}; {nearest(name, [*states, *columns])}")
     return found
+
+
+def _scalar_columns(liquid: Liquid) -> dict[str, int | slice]:
+    """Columns of the record of numbers per step: modulators, then spikes of input and liquid."""
+    width = 0 if liquid.modulators is None else len(liquid.modulators.begin())
+    return {**_columns(liquid.modulators), "n_in": width, "n_out": width + 1, "rate": width + 1}
 
 
 def _recorded(call: Call, record: Sequence[str]) -> dict[str, Tensor]:
     liquid = call.liquid
-    scalars = [*(liquid.modulators.start if liquid.modulators else ()), "n_in", "n_out"]
+    columns = _scalar_columns(liquid)
     found = {}
     for name in record:
         if name in liquid.blueprint.neuron.states:
             found[name] = torch.from_numpy(call.arrays[f"record_{name}"])
         else:
-            column = call.arrays["record_scalars"][:, :, scalars.index("n_out" if name == "rate" else name)]
+            column = call.arrays["record_scalars"][:, :, columns[name]]
             scale = 1.0 / (liquid.N * call.ev.dt) if name == "rate" else 1.0
             found[name] = torch.from_numpy(column * call.real(scale))
     return found

@@ -16,7 +16,7 @@ class LiquidState(NamedTuple):
     neuron: tuple[Tensor, ...]  # the neuron's state [B, N]
     arriving: Tensor  # input of the next steps that is on its way [B, steps, ports, N]
     traces: tuple[Tensor, ...]  # [B, neurons of a side]
-    modulators: Tensor  # [B, number of modulators]
+    modulators: Tensor  # [B, number of modulators, times domains]
     synapses: dict[str, Tensor]  # "recurrent.w": weights (and other states) that change [B, synapses]
 
 

@@ -1,7 +1,9 @@
 """Local learning rules as data: traces, one-line functions of named arguments, constants, bounds."""
 
 from snnkit.neurons.language import clip, exp, floor, log, maximum, minimum, sigmoid, sqrt, tanh, where
+from snnkit.plasticity.astrocytes import AstrocyteNetwork
 from snnkit.plasticity.cells import TargetRateLIF
+from snnkit.plasticity.domains import Domains
 from snnkit.plasticity.modulated import (
     astrocyte,
     astrocyte_stdp,
@@ -25,9 +27,9 @@ from snnkit.plasticity.stdp import (
 )
 
 __all__ = [
-    "Rule", "Trace", "Modulators", "register",
+    "Rule", "Trace", "Modulators", "Domains", "register",
     "pair_stdp", "triplet_stdp", "symmetric_stdp", "anti_hebbian_stdp", "bcm", "diehl_cook_stdp", "clopath_stdp",
-    "reward_stdp", "eligibility_stdp", "clocked_eligibility_stdp", "dopamine", "astrocyte_stdp", "astrocyte",
+    "reward_stdp", "eligibility_stdp", "clocked_eligibility_stdp", "dopamine", "astrocyte_stdp", "astrocyte", "AstrocyteNetwork",
     "oja", "homeostatic_stdp", "short_term", "TargetRateLIF",
     "where", "clip", "minimum", "maximum", "exp", "log", "sqrt", "tanh", "sigmoid", "floor", "power",
 ]  # fmt: skip

@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from snnkit.errors import UserError, nearest
+from snnkit.plasticity.domains import Domains
 
 Term = Callable[..., Any]
 Bound = float | str | Term
@@ -166,13 +169,17 @@ class Modulators:
     `step` takes by name the modulators, its constants, `signals`, `n_in` and `n_out` (spikes of this step, of the input
     and of the liquid) and `dt`, and answers the next modulators in order.
 
+    With `domains` there is one set of these numbers per domain, `start` may hold one number for each, `n_in` and `n_out` are
+    those of the domain, and `flow_A` is what a modulator A gets from other domains; see `Domains`.
+
     >>> fading = Modulators({"eta": 0.1}, lambda eta, c: eta * c, {"c": 0.99})
     """
 
-    start: Mapping[str, float]
+    start: Mapping[str, Any]
     step: Term
     const: Mapping[str, float] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
+    domains: Domains | None = None
     made_by: tuple[str, Mapping[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -182,6 +189,25 @@ class Modulators:
         twice = {n for n in names if names.count(n) > 1}
         if twice:
             raise UserError(f"modulators use a name twice: {', '.join(sorted(twice))}")
+        for name, value in self.start.items():
+            if np.shape(value) not in ((), (self.count,) if self.domains else ()):
+                wanted = (
+                    f"or one for each of {self.count} domains" if self.domains else "as there are no domains"
+                )
+                raise UserError(
+                    f"the modulator {name} begins with one number, {wanted}; got {list(np.shape(value))}"
+                )
+
+    @property
+    def count(self) -> int:
+        """How many sets of these numbers there are."""
+        return 1 if self.domains is None else self.domains.count
+
+    def begin(self) -> np.ndarray:
+        """First values, modulator by modulator, domains innermost."""
+        return np.concatenate(
+            [np.broadcast_to(np.asarray(v, float), self.count) for v in self.start.values()]
+        )
 
     def __reduce__(self) -> Any:
         if self.made_by is None:

@@ -11,6 +11,7 @@ from snnkit.kernels.neurons.elementary import lowered
 from snnkit.kernels.neurons.loops_numba import DECORATOR, _head
 from snnkit.kernels.neurons.print import FUNCTIONS, NUMBA, statements
 from snnkit.kernels.neurons.program import CONSTANT, PORT, STATE, Program
+from snnkit.kernels.simulator import domains
 from snnkit.kernels.simulator.plan import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
 from snnkit.kernels.simulator.synapses import BLOCK, COLUMN, PART, ROW, _indent, calls, functions
 
@@ -64,6 +65,7 @@ def source(plan: NetworkPlan, precision: str) -> tuple[str, tuple[str, ...]]:
     parts = [
         _head(plan.neuron, precision, *programs),
         HELPERS,
+        *([domains.HELPERS] if plan.domains else []),
         _neurons(plan, neuron),
         *(text for t in plan.traces for text in _trace_functions(t, precision)),
         *(text for p in plan.projections for text in functions(p, precision, _graded(plan, p))),
@@ -99,7 +101,7 @@ def per_sample(plan: NetworkPlan) -> list[str]:
     """Arrays with a row per sample, or one row that every sample of a worker begins anew."""
     rows = ["ring", *(f"{STATE}_{s}" for s in plan.neuron.states)]
     rows += [f"trace_{k}" for t in plan.traces for k in t.traces]
-    rows += ["mods"] if plan.modulators else []
+    rows += ["mods", *domains.rows(plan)] if plan.modulators else []
     rows += [f"{p.name}_{s}" for p in plan.projections for s in p.states if s != "w" or p.per_sample]
     return rows
 
@@ -112,7 +114,7 @@ def _arguments(plan: NetworkPlan, neuron: Program) -> list[str]:
     names += _used(neuron, CONSTANT, plan.neuron.constants)
     names += [f"begin_{s}" for s in plan.neuron.states]
     names += [f"begin_trace_{k}" for t in plan.traces for k in t.traces]
-    names += ["begin_mods"] if plan.modulators else []
+    names += ["begin_mods", *domains.arguments(plan)] if plan.modulators else []
     names += [f"signal_{k}" for k in range(plan.signals)]
     names += [f"{name}_" for name in per_sample(plan)]
     for p in plan.projections:
@@ -211,7 +213,7 @@ def _begin(plan: NetworkPlan) -> list[str]:
     lines += ["if fresh[1]:", *(f"    fill({name}_w, begin_{name}_w)" for name in own)] if own else []
     for k, s in enumerate(plan.neuron.states):
         lines += [f"if fresh[{2 + k}]:", f"    fill({STATE}_{s}, begin_{s})"]
-    return [*lines, "starts[b] = o", "t = 0", "p = 0"]
+    return [*lines, *domains.begin(plan), "starts[b] = o", "t = 0", "p = 0"]
 
 
 def _step(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
@@ -260,14 +262,21 @@ def _modulate(plan: NetworkPlan, precision: str) -> list[str]:
     if plan.modulators is None:
         return []
     hook = plan.modulators
-    stores = {name: f"mods[{name.removeprefix('next_')}] = {{0}}" for name, _ in hook.program.results}
-    return statements(lowered(hook.program, precision, FUNCTIONS), NUMBA, dict(hook.used()), stores)
+    place = "{} * G + g" if plan.domains else "{}"
+    at = {name: place.format(name.removeprefix("next_")) for name, _ in hook.program.results}
+    stores = {name: f"mods[{where}] = {{0}}" for name, where in at.items()}
+    lines = statements(lowered(hook.program, precision, FUNCTIONS), NUMBA, dict(hook.used()), stores)
+    return domains.around(plan, lines) if plan.domains else lines
 
 
 def _record(plan: NetworkPlan) -> list[str]:
     lines = ["if record_scalars.shape[0] > 0:", "    scalars = record_scalars[t, b]"]
-    lines += [f"    scalars[{k}] = mods[{k}]" for k in range(plan.scalars)]
-    lines += [f"    scalars[{plan.scalars}] = n_in", f"    scalars[{plan.scalars + 1}] = n_out"]
+    if plan.domains:
+        lines += ["    for k in range(mods.size):", "        scalars[k] = mods[k]"]
+        lines += ["    scalars[mods.size] = n_in", "    scalars[mods.size + 1] = n_out"]
+    else:
+        lines += [f"    scalars[{k}] = mods[{k}]" for k in range(plan.scalars)]
+        lines += [f"    scalars[{plan.scalars}] = n_in", f"    scalars[{plan.scalars + 1}] = n_out"]
     for s in plan.neuron.states:
         lines += [f"if record_{s}.shape[0] > 0:", f"    fill(record_{s}[t, b], {STATE}_{s})"]
     return lines
@@ -278,6 +287,7 @@ def _loop(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
     finish = [calls(p, False)["finish"] for p in plan.projections if p.finish is not None]
     return [
         "    T, B, N, M, D, PN = sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]",
+        *(["    G = coupling.shape[0]"] if plan.domains else []),
         f"    {', '.join(CURSOR)} = {', '.join(f'cursor[{k}]' for k in range(len(CURSOR)))}",
         "    while b < last:",
         *_indent(8, rows),

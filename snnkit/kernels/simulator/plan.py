@@ -78,7 +78,11 @@ class TracePlan:
 
 @dataclass(frozen=True)
 class NetworkPlan:
-    """A whole network. `modulators` has results `next_<k>`; `scalars` is how many there are."""
+    """A whole network. `modulators` has results `next_<k>`; `scalars` is how many there are.
+
+    With `domains` there is one of each per domain: `mods[k * G + g]`. Rules then read `field_<k>`, a number per neuron, and the
+    modulators' step `in_of[g]`, `out_of[g]` and `flow[k * G + g]`.
+    """
 
     neuron: Definition
     graded_in: bool
@@ -88,6 +92,7 @@ class NetworkPlan:
     modulators: Hook | None = None
     scalars: int = 0
     signals: int = 0
+    domains: bool = False
 
 
 def is_binary(program: Program, name: str = "out_0") -> bool:

@@ -10,6 +10,7 @@ import torch
 from snnkit import systems
 from snnkit.errors import UserError
 from snnkit.plasticity.hebbian import HebbianSubspace, ShieldedLinear
+from snnkit.systems import hlop
 
 
 def activity(rank: int, count: int, size: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -97,9 +98,31 @@ def test_mistakes_are_named():
 def test_hlop_quick():
     result = systems.reproduce("hlop", systems.Setting(quick=True, seeds=(0,)))
     rows = {row.what: row for row in result.rows}
+    assert rows["an update moves the logits of task 1 so many times less"].mean > 2
+    assert abs(rows["accuracy on a task just learned: sequential above hlop"].mean) < 0.3
     assert rows["hlop: mean accuracy"].mean > 0.4 and rows["hlop: backward transfer"].mean > -0.05
     assert {
         "sequential: mean accuracy",
         "random subspace: mean accuracy",
         "subspace by SVD: mean accuracy",
     } < rows.keys()
+
+
+def test_protection_is_the_ratio_of_two_updates():
+    generator = torch.Generator().manual_seed(0)
+    net = hlop.Network(generator)
+    x = torch.randn(128, 784, generator=generator)
+    labels = torch.randint(10, (128,), generator=generator)
+    assert hlop.protection(net, x, labels, x, batches=2) == pytest.approx(1.0)  # nothing is shielded yet
+    weights = [layer.weight.clone() for layer in net.synapses]
+    for layer in net.synapses:  # all of the input is: no update is left
+        layer.subspace.frozen = torch.eye(layer.subspace.size)
+    assert hlop.protection(net, x, labels, x, batches=2) > 1e3
+    assert all(torch.equal(a, layer.weight) for a, layer in zip(weights, net.synapses, strict=True))
+
+
+def test_measures_of_continual_learning():
+    result = {"accuracy": [[0.9], [0.8, 0.7], [0.7, 0.6, 0.5]]}
+    assert hlop.mean_accuracy(result) == pytest.approx(0.6)
+    assert hlop.backward_transfer(result) == pytest.approx((-0.2 - 0.1) / 2)
+    assert hlop.newly_learned(result) == pytest.approx(0.7)

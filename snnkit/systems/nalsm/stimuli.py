@@ -44,7 +44,7 @@ def probabilities(images: NDArray) -> NDArray[np.float32]:
     """Probability of a spike per ms: the image over its own sum, then over the maximum of all images."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     flat /= np.maximum(flat.sum(1, keepdims=True), 1e-12)
-    flat /= flat.max()
+    flat /= max(flat.max(), 1e-12)
     return flat
 
 

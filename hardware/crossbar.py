@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from snnkit.errors import UserError
-from snnkit.hardware.catalog import Chip, chip
 from snnkit.hardware.devices import Converter, Device, Seed, device
 
 Matrix = NDArray[np.float64]
@@ -128,74 +126,3 @@ def largest_sum(x: ArrayLike, weights: Matrix, *, rows: int) -> float:
 def _parts(x: Matrix, weights: Matrix, rows: int) -> Iterator[Matrix]:
     for first in range(0, len(weights), rows):
         yield x[..., first : first + rows] @ weights[first : first + rows]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrays:
-    """How a network lies on crossbars, for `simulate(graph, x, arrays=...)`: differential pairs, whole input as one inference.
-
-    Args:
-        device: name or `Device` of the cells.
-        rows: of one array; longer columns are split, converted one by one and added.
-        bits: of the converters; None for ideal ones.
-        headroom: their full scale, in units of the largest column sum that ideal weights have on this very input, as a calibration
-            would set it.
-        age: seconds since programming; None for as programmed.
-        seed: of the chip.
-        reading: of the read noise; None reads without noise.
-    """
-
-    device: str | Device = "rram_wan"
-    rows: int = 128
-    bits: int | None = 8
-    headroom: float = 1.0
-    age: float | None = None
-    seed: int = 0
-    reading: int | None = 0
-
-    def __post_init__(self) -> None:
-        device(self.device)
-        if not (self.rows > 0 and self.headroom > 0):
-            raise UserError(
-                f"expected rows > 0 and headroom > 0, got rows={self.rows!r}, headroom={self.headroom!r}"
-            )
-        if self.bits is not None:
-            Converter(self.bits, 1.0)
-
-    @classmethod
-    def of(cls, name: str | Chip = "rram128", **options: Any) -> Arrays:
-        """Rows and converters of a chip of the catalogue: the ones whose passes and conversions `estimate` pays.
-
-        Raises:
-            UserError: the chip has no crossbars.
-        """
-        known = chip(name)
-        if known.model != "crossbar":
-            raise UserError(f"{known.name} has no crossbars; 'rram128' has")
-        return cls(rows=known.at_most("rows"), bits=known.at_most("adc_bits"), **options)
-
-    def crossbar(self, weights: ArrayLike, layer: int) -> Crossbar:
-        """Weights [inputs, outputs] of the layer with that number, on this chip, at this age."""
-        programmed = Crossbar.programmed(weights, self.device, seed=_mixed(self.seed, layer))
-        return programmed.aged(self.age)
-
-    def product(self, x: ArrayLike, weights: ArrayLike, layer: int) -> Matrix:
-        """x @ weights as this chip computes it."""
-        held = self.crossbar(weights, layer)
-        seen = (
-            held.weights()
-            if self.reading is None
-            else held.read((self.seed, layer, 4, self.reading), self.age)
-        )
-        peak = (
-            largest_sum(x, np.asarray(weights, dtype=np.float64), rows=self.rows)
-            if self.bits is not None
-            else 0.0
-        )
-        converter = Converter(self.bits, self.headroom * peak) if self.bits is not None and peak else None
-        return multiply(x, seen, rows=self.rows, converter=converter)
-
-
-def _mixed(*numbers: int) -> int:
-    """One seed of several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

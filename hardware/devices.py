@@ -139,42 +139,48 @@ class Device:
     def read_out(self, conductance: ArrayLike, seed: Seed, age: float | None = None) -> NDArray[np.float64]:
         """Conductances as one inference sees them [S]."""
         cells = np.asarray(conductance, dtype=np.float64)
-        return (
-            cells + self.read_noise(cells, age) * np.random.default_rng(seed).standard_normal(cells.shape)
-        )
+        return cells + self.read_noise(cells, age) * np.random.default_rng(seed).standard_normal(cells.shape)
 
 
 @dataclass(frozen=True)
 class Converter:
-    """An analog-to-digital converter: 2^bits - 1 levels, zero among them, from -full_scale to full_scale; beyond it saturates.
+    """An analog-to-digital converter; what is beyond its range saturates.
 
-        y = Δ·clip(round(x/Δ), ±(2^(bits-1) - 1))        Δ = full_scale/(2^(bits-1) - 1)
+        signed      y = Δ·clip(round(x/Δ), ±n), n = 2^(bits-1) - 1        Δ = full_scale/n
+        unsigned    y = Δ·clip(round(x/Δ), 0, n), n = 2^bits - 1
 
     Args:
         bits: resolution, sign included.
         full_scale: the largest magnitude, in the unit of what is converted.
+        signed: whether x may be negative, as the difference of two columns is.
     """
 
     bits: int
     full_scale: float
+    signed: bool = True
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.bits, int | np.integer) and 2 <= self.bits <= 24):
-            raise UserError(f"a converter of signed values has 2 to 24 bits, got {self.bits!r}")
+        if not (isinstance(self.bits, int | np.integer) and 1 + self.signed <= self.bits <= 24):
+            raise UserError(f"a converter has {1 + self.signed} to 24 bits, got {self.bits!r}")
         if not (self.full_scale > 0 and math.isfinite(self.full_scale)):
             raise UserError(
                 f"full_scale is the largest magnitude that is converted, > 0; got {self.full_scale!r}"
             )
 
     @property
+    def levels(self) -> int:
+        """n."""
+        return 2 ** (self.bits - self.signed) - 1
+
+    @property
     def step(self) -> float:
         """Δ."""
-        return self.full_scale / (2 ** (self.bits - 1) - 1)
+        return self.full_scale / self.levels
 
     def convert(self, x: ArrayLike) -> NDArray[np.float64]:
         """What comes out, in the unit of x."""
-        most = 2 ** (self.bits - 1) - 1
-        return self.step * np.clip(np.rint(np.asarray(x, dtype=np.float64) / self.step), -most, most)
+        least = -self.levels if self.signed else 0
+        return self.step * np.clip(np.rint(np.asarray(x, dtype=np.float64) / self.step), least, self.levels)
 
 
 DEVICES: dict[str, Device] = {

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from snnkit.errors import UserError
+from snnkit.hardware.arrays import Arrays
 from snnkit.hardware.cells import Cell, cell
 from snnkit.hardware.graph import CONV, DENSE, POOLS, Node, padding, pair, read
 
@@ -33,6 +35,7 @@ def simulate(
     dt: float | None = None,
     reset: str | None = None,
     dtype: torch.dtype = torch.float32,
+    arrays: Arrays | None = None,
 ) -> Simulation:
     """Run a graph on an input from rest.
 
@@ -42,12 +45,14 @@ def simulate(
         dt: step [s] of a graph whose metadata does not say it.
         reset: use this reset in every spiking node instead of its own, to see what a chip's reset does.
         dtype: float32 as networks run, float64 to see rounding.
+        arrays: resistive crossbars that hold all weights, with their device's variation, drift and read noise and with their
+            converters; None computes exactly. Biases stay digital.
     """
     nodes = graph if isinstance(graph, list) else read(graph)
     x = dense(x, nodes).to(dtype)
     values: dict[str, Tensor] = {}
     layers: dict[str, Tensor] = {}
-    for node in nodes:
+    for number, node in enumerate(nodes):
         if node.kind == "Input":
             values[node.name] = x
             continue
@@ -58,6 +63,8 @@ def simulate(
             own = cell(node, dt)
             own = replace(own, reset=reset) if reset and own.spiking else own
             values[node.name] = layers[node.name] = run_cell(own, incoming)
+        elif arrays is not None and node.is_synapse:
+            values[node.name] = through_arrays(node, incoming, arrays, number)
         else:
             values[node.name] = through(node, incoming)
     ends = [n for n in nodes if n.kind == "Output"] or [nodes[-1]]
@@ -109,6 +116,36 @@ def through(node: Node, x: Tensor) -> Tensor:
     elif node.kind == "Scale":
         rows = rows * constant(node.nir.scale)
     return rows.unflatten(0, x.shape[:2])
+
+
+def through_arrays(node: Node, x: Tensor, arrays: Arrays, number: int) -> Tensor:
+    """A matrix or a convolution on crossbars: each output position is a product of the patch before it with the kernels."""
+    rows = x.flatten(0, 1)
+    bias = getattr(node.nir, "bias", None)
+    if node.kind in DENSE:
+        found = arrays.product(rows.numpy(), np.asarray(node.nir.weight).T, number)
+        out = torch.from_numpy(found).to(x)
+    else:
+        out = _convolved(node, rows, arrays, number)
+    if bias is not None:
+        out = out + torch.as_tensor(bias).to(x).reshape(-1, *(1,) * (out.dim() - 2))
+    return out.unflatten(0, x.shape[:2])
+
+
+def _convolved(node: Node, rows: Tensor, arrays: Arrays, number: int) -> Tensor:
+    n = node.nir
+    kernel, groups = np.asarray(n.weight), int(n.groups)
+    patches = F.unfold(
+        rows, tuple(kernel.shape[2:]), pair(n.dilation), padding(n), pair(n.stride)
+    )  # B, taps, positions
+    parts = []
+    for g, (taps, weight) in enumerate(
+        zip(patches.chunk(groups, 1), np.array_split(kernel, groups), strict=True)
+    ):
+        flat = weight.reshape(len(weight), -1).T
+        product = arrays.product(taps.transpose(1, 2).numpy(), flat, number * 100_000 + g)
+        parts.append(torch.from_numpy(product).transpose(1, 2).to(rows))
+    return torch.cat(parts, 1).unflatten(2, node.out_shape[1:])
 
 
 def run_cell(own: Cell, x: Tensor) -> Tensor:

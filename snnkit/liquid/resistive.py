@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.errors import UserError
 from snnkit.events import EventTensor
 from snnkit.hardware.crossbar import Crossbar, largest_sum, multiply
 from snnkit.hardware.devices import Converter, Device

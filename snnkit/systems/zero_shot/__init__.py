@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from snnkit.systems.reproduction import Reproduction, Setting
@@ -59,7 +61,7 @@ def run(setting: Setting) -> Reproduction:
     both = tuple(load(setting) for load in LOADERS.values())
     found = {"chips": list(chips), **_chosen(setting, plan, both)}
     found["baseline"] = [
-        setting.once(f"linear baseline, {d.name}", lambda d=d: supervised.baseline(d)) for d in both
+        setting.once(f"linear baseline, {d.name}", partial(supervised.baseline, d)) for d in both
     ]
     found["supervised"] = [[_supervised(setting, found, k, d, chip) for chip in chips] for k, d in enumerate(both)]  # fmt: skip
     found["pairs"] = [_pairs(setting, plan, found, both, chip) for chip in chips]
@@ -80,8 +82,12 @@ def run(setting: Setting) -> Reproduction:
         setting,
         time.perf_counter() - start,
         found,
-        {name: lambda figure, draw=draw: draw(figure, found) for name, draw in PICTURES.items()},
+        {name: _with(draw, found) for name, draw in PICTURES.items()},
     )
+
+
+def _with(draw: Callable[[Any, dict[str, Any]], None], found: dict[str, Any]) -> Callable[[Any], None]:
+    return lambda figure: draw(figure, found)
 
 
 def _chosen(setting: Setting, plan: Plan, both: tuple[Modality, ...]) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _chosen(setting: Setting, plan: Plan, both: tuple[Modality, ...]) -> dict[st
     for data in both:
         setting.say(f"sweep of the gain, {data.name}")
         part = f"sweep of the gain, {data.name}"
-        sweeps.append(setting.once(part, lambda d=data: supervised.sweep(d, plan.gains, plan.tuning)))
+        sweeps.append(setting.once(part, partial(supervised.sweep, data, plan.gains, plan.tuning)))
     gains = [s["gain"] for s in sweeps]
     setting.say("choice of the loss")
     losses = setting.once("choice of the loss", lambda: _losses(plan, both, gains))
@@ -121,9 +127,7 @@ def _losses(plan: Plan, both: tuple[Modality, ...], gains: list[float]) -> list[
 
 def _training(plan: Plan, found: dict[str, Any]) -> pairs.Training:
     loss = found["loss"]
-    return pairs.Training(
-        steps=plan.steps, temperature=loss["temperature"], same_class=loss["same_class"]
-    )
+    return pairs.Training(steps=plan.steps, temperature=loss["temperature"], same_class=loss["same_class"])
 
 
 def _supervised(setting: Setting, found: dict[str, Any], k: int, data: Modality, chip: int) -> Any:
@@ -168,6 +172,6 @@ def _trained(setting: Setting, plan: Plan, found: dict[str, Any], both: tuple[Mo
         for seed in seeds if published else seeds[:1]:
             setting.say(f"trained encoders, digits {pair[0]} and {pair[1]} held out, seed {seed}")
             part = f"trained encoders, pair {pair[0]}{pair[1]}, seed {seed}"
-            work = lambda p=pair, s=seen, k=seed: trained.held_out(both, found["gains"], p, s, how, k)
+            work = partial(trained.held_out, both, found["gains"], pair, seen, how, seed)
             out.append(setting.once(part, work))
     return out

@@ -59,9 +59,7 @@ class Modality:
     def liquid(self, gain: float, chip: int, **options: object) -> ResistiveLiquid:
         """The liquid of a chip; both senses have cells of their own."""
         seed = 2 * chip + (self.name == "speech")
-        return ResistiveLiquid(
-            self.channels, NEURONS, neuron=self.neuron(), gain=gain, seed=seed, **options
-        )  # type: ignore[arg-type]
+        return ResistiveLiquid(self.channels, NEURONS, neuron=self.neuron(), gain=gain, seed=seed, **options)  # type: ignore[arg-type]
 
     def part(self, mask: NDArray[np.bool_]) -> EventTensor:
         """The samples of a mask."""

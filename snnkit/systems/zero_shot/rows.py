@@ -70,7 +70,7 @@ def _zero_shot(found: dict[str, Any]) -> list[Measured]:
     def by_chip(arm: str, kind: str, way: str = "nearest") -> list[float]:
         return [float(np.mean([p[kind][way] for p in c[arm]])) for c in chips]
 
-    mean, low, high = interval(found, "rotated")
+    _, low, high = interval(found, "rotated")
     what = f"zero-shot, sound to picture: two unseen digits, mean over {len(pairs)} pairs"
     note = f"95 % interval {low:.3f} to {high:.3f} over digits, {_spread(found)}; chance is 0.5"
     out = [at_least(what, by_chip("rotated", "unseen"), 0.70, note=note)]

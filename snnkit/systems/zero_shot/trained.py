@@ -13,7 +13,15 @@ from snnkit import surrogate
 from snnkit.layers import Linear, Recurrent
 from snnkit.neurons import LIF, Decay
 from snnkit.systems.zero_shot.data import NEURONS, Modality
-from snnkit.systems.zero_shot.pairs import DIMS, RATE, Features, Training, rows_by_class, one_of_each, retrieval
+from snnkit.systems.zero_shot.pairs import (
+    DIMS,
+    RATE,
+    Features,
+    Training,
+    one_of_each,
+    retrieval,
+    rows_by_class,
+)
 from snnkit.training.contrastive import Embedding, contrastive_loss
 
 
@@ -52,8 +60,7 @@ def held_out(both: Sequence[Modality], gains: Sequence[float], pair: tuple[int, 
     for _ in range(training.steps):
         classes = rng.integers(len(seen), size=training.batch)
         a, b = (
-            net(x[:, one_of_each(of, classes, rng)])
-            for net, x, of in zip(nets, dense, members, strict=True)
+            net(x[:, one_of_each(of, classes, rng)]) for net, x, of in zip(nets, dense, members, strict=True)
         )
         loss = contrastive_loss(a, b, torch.from_numpy(classes), temperature=training.temperature)
         optimizer.zero_grad()

@@ -15,7 +15,10 @@ from snnkit.errors import UserError
 def reproduce(
     name: Annotated[str | None, typer.Argument(help="The system; without it, those there are.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small and in seconds: shows that it runs.")] = False,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.")] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, help="How many seeds, from --seed on; 3 unless the system wants more."),
+    ] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the system offers several.")] = None,
     neurons: Annotated[int | None, typer.Option(help="Size, where the system offers several.")] = None,
     keep: Annotated[
@@ -47,6 +50,7 @@ def reproduce(
         return
     with output_folder(out) as folder:
         with screen.status(f"{name} ...") as status:
+            seeds = seeds or (3 if quick else systems.seeds(name))
             setting = systems.Setting(
                 quick,
                 tuple(range(seed, seed + seeds)),

@@ -4,7 +4,8 @@
     snnkit reproduce tempotron --quick
 
 A system is a module with `TITLE`, `SOURCE` and `run(setting) -> Reproduction`, and with `CHOICES` where it offers several
-datasets or sizes: {"dataset": ("mnist", ...), "neurons": (1000, ...)}, the first taken if none is given.
+datasets or sizes: {"dataset": ("mnist", ...), "neurons": (1000, ...)}, the first taken if none is given. `SEEDS` says how many
+seeds it wants where three are not enough.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ MODULES = {
     "dcls-delays": "dcls_delays",
     "diehl-cook": "diehl_cook",
     "hlop": "hlop",
+    "lyapunov-pruning": "lyapunov_pruning",
     "lzc": "lzc",
     "nalsm": "nalsm",
     "tempotron": "tempotron",
     "zero-shot": "zero_shot",
 }
 
-__all__ = ["MODULES", "Measured", "Reproduction", "Setting", "about", "names", "reproduce"]
+__all__ = ["MODULES", "Measured", "Reproduction", "Setting", "about", "names", "reproduce", "seeds"]
 
 
 def names() -> list[str]:
@@ -38,6 +40,11 @@ def about(name: str) -> tuple[str, str]:
     """Title and source of a system."""
     module = _module(name)
     return module.TITLE, module.SOURCE
+
+
+def seeds(name: str) -> int:
+    """How many seeds a system runs with if nobody says."""
+    return getattr(_module(name), "SEEDS", 3)
 
 
 def reproduce(name: str, setting: Setting | None = None) -> Reproduction:

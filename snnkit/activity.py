@@ -9,6 +9,8 @@ What counts as what:
 * A **synaptic operation** is one event meeting one synapse: an accumulate. At the borders of a convolution only the
   outputs that an event reaches are counted. A weight of zero is a synapse like any other.
 * Anything else is an **analog** input: it costs multiply-accumulates (`macs`), zeros and padding included, in each step.
+* What runs its parts step by step (a loop, a memory cell) has a method `parts(x, y)`: name, part, input and output of each over
+  the whole sequence, from rest. They are counted like layers. Spikes of the last step no longer return.
 * Pooling, flattening and dropout pass events on and cost nothing; batch normalisation is folded into weights on chips
   and costs nothing. Biases are part of the neuron's update.
 """
@@ -158,6 +160,16 @@ def layer_names(net: nn.Module) -> dict[str, nn.Module]:
 # -- recording ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Wires:
+    """All-to-all synapses that are no module, for `parts`: `weight` with all of them, so many inputs and outputs each."""
+
+    in_features: int
+    out_features: int
+    weight: Tensor
+    kind_of_layer: str = "Linear"
+
+
 class _Recorder:
     """Hooks on a network and the sums they collect."""
 
@@ -168,14 +180,19 @@ class _Recorder:
         self.running = False
         self.units: dict[int, tuple[Any, float]] = {}  # output of average pooling -> value of one event in it
         self.handles = [net.register_forward_pre_hook(self._begin)]
-        loops = {id(m.neuron): m for m in net.modules() if type(m).__name__ == "Recurrent"}
+        within: set[int] = (
+            set()
+        )  # what stands in a loop is only stepped: the loop is called, and tells of its parts
+        for path, module in net.named_modules():
+            if hasattr(module, "parts") and id(module) not in within:
+                within.update(id(part) for part in module.modules())
+                self.handles.append(module.register_forward_hook(self._loop(path)))
         for name, module in layer_names(net).items():
+            if id(module) in within:
+                continue
             count, factor = _counter(module), _unit_factor(module)
             if count is not None:
-                called = loops.get(
-                    id(module), module
-                )  # a neuron in a loop is only stepped, its loop is called
-                self.handles.append(called.register_forward_hook(self._counting(name, count, module)))
+                self.handles.append(module.register_forward_hook(self._counting(name, count, module)))
             elif factor is not None:
                 self.handles.append(module.register_forward_hook(self._passing(factor)))
             elif any(True for _ in module.parameters()) and not isinstance(module, _BatchNorm):
@@ -214,16 +231,56 @@ class _Recorder:
     def _counting(self, name: str, count: Any, module: nn.Module) -> Any:
         @torch.no_grad()
         def hook(called: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            if not self.running:
-                raise UserError(
-                    "trace counts calls of the whole network, net(x); scan, step and Stream are not counted"
-                )
-            total = self.sums.setdefault(name, LayerActivity(name, type(module).__name__))
+            self._check_running()
             y = output[0] if isinstance(output, tuple) else output
-            count(module, inputs[0], self.unit(inputs[0]), y, total)
-            self.activity.dt = self.activity.dt or getattr(module, "dt", None)
+            self._count(name, count, module, inputs[0], self.unit(inputs[0]), y)
 
         return hook
+
+    def _count(self, name: str, count: Any, module: Any, x: Any, unit: float, y: Any) -> None:
+        kind = getattr(module, "kind_of_layer", type(module).__name__)
+        count(module, x, unit, y, self.sums.setdefault(name, LayerActivity(name, kind)))
+        self.activity.dt = self.activity.dt or getattr(module, "dt", None)
+
+    def _check_running(self) -> None:
+        if not self.running:
+            raise UserError(
+                "trace counts calls of the whole network, net(x); scan, step and Stream are not counted"
+            )
+
+    def _loop(self, path: str) -> Any:
+        @torch.no_grad()
+        def hook(module: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            self._check_running()
+            self.running = False  # whatever runs to find out is no work of the network
+            try:
+                self._parts(path, module, inputs[0], output)
+            finally:
+                self.running = True
+
+        return hook
+
+    def _parts(self, path: str, module: Any, x: Any, y: Any) -> None:
+        """Count the parts of a layer that runs them step by step, parts of parts too."""
+        for name, part, x_part, y_part in module.parts(x, y):
+            self._part(f"{path}.{name}" if path else name, part, x_part, y_part)
+
+    def _part(self, path: str, part: Any, x: Any, y: Any) -> None:
+        layer: Any
+        name, count = path.replace(".", "_"), _counter(part)
+        if hasattr(part, "parts"):
+            self._parts(path, part, x, y)
+        elif isinstance(part, nn.Sequential):
+            for key, layer in part.named_children():
+                out = layer.scan(x)[0] if hasattr(layer, "scan") else layer(x)
+                self._part(f"{path}.{key}", layer, x, out)
+                x = out
+        elif count is not None:
+            self._count(name, count, part, x, 1.0, y)
+        elif _unit_factor(part) is None and any(True for _ in part.parameters()):
+            said = f"{name} ({type(part).__name__})"
+            if said not in self.activity.uncounted:
+                self.activity.uncounted.append(said)
 
     def _passing(self, factor: float) -> Any:
         def hook(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
@@ -241,7 +298,10 @@ class _Recorder:
 
 def _counter(module: nn.Module) -> Any:
     """How a module is counted: by what it is, or for neurons by what it can do."""
-    if isinstance(module, nn.Linear) or type(module).__name__ == "DelayedLinear":  # late, but as many
+    if isinstance(module, nn.Linear) or type(module).__name__ in (
+        "DelayedLinear",
+        "Wires",
+    ):  # late, but as many
         return _count_linear
     if isinstance(module, nn.Conv2d):
         return _count_conv

@@ -96,6 +96,16 @@ class Layer:
 
 def _chain(net: nn.Module) -> list[Layer]:
     """The leaves in order, provided that the network runs them one after another."""
+    loops = [
+        f"layer {path or '0'} is a {type(module).__name__}"
+        for path, module in net.named_modules()
+        if hasattr(module, "parts")
+    ]
+    if loops:
+        raise UserError(
+            f"{'; '.join(loops)}: layers with loops of their own have no NIR node that would run alike elsewhere, and the graphs of "
+            "snnkit are chains; keep the network in snnkit and save its weights with snnkit.training.save_weights"
+        )
     for path, module in net.named_modules():
         if any(True for _ in module.children()) and not isinstance(module, nn.Sequential):
             where = f"layer {path}" if path else "the network"

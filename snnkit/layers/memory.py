@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from snnkit.activity import Wires
 from snnkit.errors import UserError
+from snnkit.layers import memory_scan
 from snnkit.layers.base import expected
 from snnkit.layers.initial import check_sizes
 from snnkit.layers.linear import Linear
-from snnkit.neurons import LIF, Decay
+from snnkit.neurons import LIF, Decay, reference
 from snnkit.neurons.surrogate import ATan, Surrogate
 
 
@@ -60,14 +64,17 @@ class _Cell(nn.Module):
         """Run a sequence `T B n_in` from rest."""
         return self.scan(x)[0]
 
-    def scan(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Run a sequence `T B n_in`, state in and state out; `None` is rest."""
+    def _check(self, x: Tensor) -> None:
         if x.dim() != 3 or x.shape[2] != self.n_in:
             raise expected(
                 type(self).__name__, f"T B {self.n_in}", tuple(x.shape), lambda s: s == (self.n_in,)
             )
         if not len(x):
             raise UserError(f"{type(self).__name__} needs at least one time step")
+
+    def scan(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run a sequence `T B n_in`, state in and state out; `None` is rest."""
+        self._check(x)
         rows = []
         for x_t in x.unbind(0):
             y, state = self.step(x_t, state)
@@ -149,6 +156,29 @@ class LMU(_Cell):
         h = torch.tanh(self._to_hidden(x_t, h, m))
         return h, LMUState(h, m)
 
+    def parts(self, x: Tensor, y: Tensor) -> Iterator[tuple[str, Any, Tensor, Tensor]]:
+        """Name, part, input and output of synapses and neurons over a sequence from rest, for `snnkit.trace`."""
+        M, D = self.memory, self.order
+        u, m = self._inside(x)
+        late = [torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for s in (y, m)]
+        yield "E_x", self.E_x, x, u
+        yield "E_h", self.E_h, late[0], u
+        yield "E_m", self.E_m, late[1].flatten(2), u
+        yield "A", Wires(D, D, self.A.expand(M, D, D)), late[1].flatten(2), m
+        yield "B", Wires(1, D, self.B.expand(M, D)), u, m
+        yield "W_x", self.W_x, x, y
+        yield "W_h", self.W_h, late[0], y
+        yield "W_m", self.W_m, m.flatten(2), y
+
+    def _inside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The memories' inputs `T B memory` and coefficients `T B memory order` of a sequence from rest."""
+        state, us, ms = self.initial_state(x[0]), [], []
+        for x_t in x.unbind(0):
+            us.append(self._to_memory(x_t, state.h, state.m))
+            _, state = self.step(x_t, state)
+            ms.append(state.m)
+        return torch.stack(us), torch.stack(ms)
+
     def _to_memory(self, x: Tensor, h: Tensor, m: Tensor) -> Tensor:
         return _apply(self.E_x, x) + _apply(self.E_h, h) + _apply(self.E_m, m.flatten(1))
 
@@ -220,8 +250,68 @@ class L2MU(LMU):
         cells = zip((self.neuron_u, self.neuron_m, self.neuron_h), (u, m, h), strict=True)
         return L2MUState(h, m, *(cell.initial_state(like) for cell, like in cells))
 
+    def scan(self, x: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
+        """Run a sequence `T B n_in`, state in and state out; `None` is rest."""
+        if not self._joined(x):
+            return super().scan(x, state)
+        self._check(x)
+        h, m, *cells = self.initial_state(x[0]) if state is None else state
+        weights = [k.weight for k in (self.E_x, self.E_h, self.E_m, self.W_x, self.W_h, self.W_m)]
+        constants = [k.constants()[name].to(x) for k in self.neurons for name in ("decay", "theta")]
+        start = memory_scan.Rest(h, m, *(k.v for k in cells))
+        cell = memory_scan.Cell._make([*weights, self.A, self.B, *constants])
+        y, end = memory_scan.unroll(x, start, cell, tuple(k.surrogate for k in self.neurons))
+        states = (k.State(v) for k, v in zip(self.neurons, end[2:], strict=True))
+        return y, L2MUState(end.h, end.m, *states)
+
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
+        if not self._joined(x_t):
+            return self.reference_step(x_t, state)
+        y, state = self.scan(x_t.unsqueeze(0), state)
+        return y[0], state
+
+    def parts(self, x: Tensor, y: Tensor) -> Iterator[tuple[str, Any, Tensor, Tensor]]:
+        """Name, part, input and output of synapses and neurons over a sequence from rest, for `snnkit.trace`."""
+        u, m = self._inside(x)
+        yield from super().parts(x, y)
+        yield "neuron_u", self.neuron_u, u, u
+        yield "neuron_m", self.neuron_m, m, m
+        yield "neuron_h", self.neuron_h, y, y
+
+    def _inside(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes of the input population `T B memory` and of the memory `T B memory order` of a sequence from rest."""
+        state, us, ms = self.initial_state(x[0]), [], []
+        for x_t in x.unbind(0):
+            _, state = self.step(x_t, state)
+            us.append((state.u.v >= self.neuron_u.threshold).to(x.dtype))
+            ms.append(state.m)
+        return torch.stack(us), torch.stack(ms)
+
+    def _joined(self, x: Tensor) -> bool:
+        """Whether `memory_scan` runs this: the neurons are still those of the equations, and nothing looks into torch's operations."""
+        plain = not (torch.compiler.is_compiling() or reference.chosen() or _wrapped(x) or _wrapped(self.A))
+        return (
+            plain
+            and all(
+                type(k) is LIF
+                and k.form() is self.neurons[0].form()
+                and k.reset == "subtract"
+                and k.compare == ">="
+                and not k.detach_reset
+                and k.threshold.dim() == k.tau.dim() == 0
+                for k in self.neurons
+            )
+            and self.neuron_u.reset_timing == "next"
+        )
+
+    @property
+    def neurons(self) -> tuple[LIF, LIF, LIF]:
+        """The three populations, in the order of the equations."""
+        return self.neuron_u, self.neuron_m, self.neuron_h
+
+    def reference_step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
+        """`step` by the neurons' own equations, one part after another: slow, and what the joined products are held against."""
         h, m, u_state, m_state, h_state = self.initial_state(x_t) if state is None else state
         u, u_state = self.neuron_u.step(self._to_memory(x_t, h, m), u_state)
         m, m_state = self.neuron_m.step(self._remember(m, u), m_state)
@@ -230,4 +320,9 @@ class L2MU(LMU):
 
 
 def _apply(layer: Linear, x: Tensor) -> Tensor:
-    return layer.step(x)[0]
+    return F.linear(x, layer.weight)
+
+
+_wrapped: Callable[[Tensor], bool] = getattr(
+    torch._C._functorch, "is_functorch_wrapped_tensor", lambda t: False
+)  # as inside torch.func

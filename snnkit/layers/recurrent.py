@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -93,6 +94,11 @@ class Recurrent(nn.Module):
         else:
             s, inner = self.neuron.step(_row(ports), state.neuron)
         return s, RecurrentState(inner, s, synapses)
+
+    def parts(self, x: Any, y: Tensor) -> Iterator[tuple[str, Any, Any, Tensor]]:
+        """Name, part, input and output of neuron and synapses over a sequence from rest, for `snnkit.trace`."""
+        yield "neuron", self.neuron, x, y
+        yield "weight", self.weight, torch.cat([torch.zeros_like(y[:1]), y[:-1]]), y
 
     def initial_state(self, x_t: Any) -> RecurrentState:
         """The state at rest for inputs like `x_t`, one step `B *N`."""

@@ -5,8 +5,11 @@ writes NIR gets the same treatment. Start with `chips()`, `estimate(graph, activ
 chip=...)` and `deploy(graph, target=..., out=..., vectors=...)`.
 """
 
+from snnkit.hardware.arrays import Arrays
 from snnkit.hardware.catalog import Chip, Figure, UnknownChip, chip, chips
+from snnkit.hardware.crossbar import Crossbar
 from snnkit.hardware.deploy import BadFolder, Deployment, UnknownTarget, deploy, targets
+from snnkit.hardware.devices import DEVICES, Converter, Device
 from snnkit.hardware.energy import NoEnergy, estimate
 from snnkit.hardware.graph import UnsupportedGraph
 from snnkit.hardware.placement import DoesNotFit, Placement, place
@@ -33,5 +36,10 @@ __all__ = [
     "BadFolder",
     "simulate",
     "Simulation",
+    "Arrays",
+    "Crossbar",
+    "Converter",
+    "Device",
+    "DEVICES",
     "UnsupportedGraph",
 ]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 from snnkit.systems.reproduction import Reproduction, Setting
@@ -35,6 +36,7 @@ class Plan:
     tuning: tuple[int, ...] = supervised.TUNING_CHIPS
     held: tuple[tuple[int, int], ...] = pairs.PAIRS
     steps: int = 300
+    losses: tuple[tuple[float, str], ...] = tuple(product((1.0, 0.1), ("soft", "mask")))
     noise: tuple[float, ...] = supervised.NOISE
     encoders: tuple[tuple[int, int], ...] = ((8, 9), (0, 1), (2, 3), (4, 5), (6, 7))
     encoder_steps: int = 250
@@ -44,7 +46,8 @@ QUICK = Plan(
     gains=(0.3,),
     tuning=(1000,),
     held=((8, 9), (0, 1), (3, 5)),
-    steps=40,
+    steps=30,
+    losses=((1.0, "soft"),),
     noise=(0.0, 0.1),
     encoders=((8, 9),),
     encoder_steps=1,
@@ -113,15 +116,14 @@ def _chosen(setting: Setting, plan: Plan, both: tuple[Modality, ...]) -> dict[st
 def _losses(plan: Plan, both: tuple[Modality, ...], gains: list[float]) -> list[dict[str, Any]]:
     found = []
     features = [pairs.Features.of(both, gains, chip, valid=True) for chip in plan.tuning]
-    for temperature in (1.0, 0.1):
-        for same_class in ("soft", "mask"):
-            how = pairs.Training(steps=plan.steps, temperature=temperature, same_class=same_class)
-            good = []
-            for chip, of in zip(plan.tuning, features, strict=True):
-                *_, embeddings = pairs.train(of, pairs.DIGITS, how, chip)
-                good.append(pairs.retrieval(of, embeddings, pairs.DIGITS)["nearest"])
-            valid = sum(good) / len(good)
-            found.append({"temperature": temperature, "same_class": same_class, "valid": valid})
+    for temperature, same_class in plan.losses:
+        how = pairs.Training(steps=plan.steps, temperature=temperature, same_class=same_class)
+        good = []
+        for chip, of in zip(plan.tuning, features, strict=True):
+            *_, embeddings = pairs.train(of, pairs.DIGITS, how, chip)
+            good.append(pairs.retrieval(of.asked, embeddings, pairs.DIGITS)["nearest"])
+        valid = sum(good) / len(good)
+        found.append({"temperature": temperature, "same_class": same_class, "valid": valid})
     return found
 
 
@@ -144,17 +146,20 @@ def _noise(setting: Setting, plan: Plan, found: dict[str, Any], k: int, data: Mo
 
 
 def _pairs(setting: Setting, plan: Plan, found: dict[str, Any], both: tuple[Modality, ...], chip: int) -> Any:
-    """All pairs with the other eight digits trained, the shuffled control, and the published pair with its seven."""
+    """All pairs with the other eight digits trained, both controls, and the published pair with its seven."""
     how = _training(plan, found)
 
     def work() -> dict[str, Any]:
         features = pairs.Features.of(both, found["gains"], chip)
+        voices = pairs.two_voices(both[1], found["gains"][1], chip)
         published = (pairs.PUBLISHED_PAIR, pairs.PUBLISHED_SEEN)
         return {
             "rotated": pairs.rotation(features, plan.held, how, chip),
             "shuffled": pairs.rotation(features, plan.held, how, chip, shuffled=True),
             "published": pairs.held_out(features, *published, how, chip),
             "structure": pairs.shared_structure(features),
+            "voices": pairs.rotation(voices, plan.held[::3], how, chip),
+            "voices' structure": pairs.shared_structure(voices),
         }
 
     setting.say(f"{len(plan.held)} pairs held out, chip {chip}")

@@ -41,6 +41,11 @@ class Features:
     learn: tuple[NDArray[np.bool_], NDArray[np.bool_]]
     ask: tuple[NDArray[np.bool_], NDArray[np.bool_]]
 
+    @property
+    def asked(self) -> list[NDArray[np.int64]]:
+        """Classes of the samples to ask."""
+        return [y[m] for y, m in zip(self.labels, self.ask, strict=True)]
+
     @classmethod
     def of(cls, both: Sequence[Modality], gains: Sequence[float], chip: int, *, valid: bool = False) -> Features:  # fmt: skip
         """From a chip; with `valid` the validation samples take the place of the test samples, which are not looked at."""
@@ -53,14 +58,26 @@ class Features:
         return cls(tuple(counts), tuple(labels), tuple(learn), tuple(ask))  # type: ignore[arg-type]
 
 
+def two_voices(data: Modality, gain: float, chip: int) -> Features:
+    """The positive control: the words of half the speakers on one chip in place of pictures, those of the others on another chip."""
+    assert data.groups is not None
+    speakers = np.unique(data.groups)
+    first = np.isin(data.groups, speakers[: len(speakers) // 2])
+    sides = (first, ~first)
+    counts = tuple(data.liquid(gain, chip + 100 * k).counts(data.ev).numpy() for k in range(2))
+    learn, ask = (tuple(part & side for side in sides) for part in (data.train, data.test))
+    return Features(counts, (data.labels, data.labels), learn, ask)  # type: ignore[arg-type]
+
+
 def train(features: Features, seen: Sequence[int], training: Training, seed: int, *, shuffled: bool = False) -> Iterator[list[Tensor]]:  # fmt: skip
-    """Train two projections on the digits `seen`; after every tenth of the steps the embeddings of all samples of both senses.
+    """Train two projections on the digits `seen`; after every tenth of the steps the embeddings of the samples to ask, of both senses.
 
     `shuffled` deals the sounds' classes out anew among the training sounds: the control in which nothing matches.
     """
     rng, generator = np.random.default_rng((seed, 1)), torch.Generator().manual_seed(seed)
     known = [m & np.isin(y, seen) for m, y in zip(features.learn, features.labels, strict=True)]
     x = [torch.from_numpy(standard(c, m)) for c, m in zip(features.counts, known, strict=True)]
+    asked = [values[torch.from_numpy(m)] for values, m in zip(x, features.ask, strict=True)]
     labels = [y.copy() for y in features.labels]
     if shuffled:
         labels[1][known[1]] = rng.permutation(labels[1][known[1]])
@@ -84,7 +101,7 @@ def train(features: Features, seen: Sequence[int], training: Training, seed: int
         optimizer.step()
         if step % tenth == 0:
             with torch.no_grad():
-                yield [net(values) for net, values in zip(nets, x, strict=True)]
+                yield [net(values) for net, values in zip(nets, asked, strict=True)]
 
 
 def rows_by_class(labels: NDArray[np.int64], learn: NDArray[np.bool_], seen: Sequence[int]) -> list[NDArray[np.int64]]:  # fmt: skip
@@ -100,17 +117,19 @@ def one_of_each(members: list[NDArray[np.int64]], classes: NDArray[np.int64], rn
     return torch.from_numpy(np.concatenate(members)[at])
 
 
-def retrieval(features: Features, embeddings: Sequence[Tensor], classes: Sequence[int]) -> dict[str, Any]:
-    """How often the picture nearest to a sound is of its class, among test samples of `classes`; by class; and with class means.
+def retrieval(asked: Sequence[NDArray[np.int64]], embeddings: Sequence[Tensor], classes: Sequence[int]) -> dict[str, Any]:  # fmt: skip
+    """How often the picture nearest to a sound is of its class, among samples of `classes`; by class; and with class means.
 
     A sound's answer is the class of the most similar picture; with means, the class whose pictures are most similar on average.
+
+    Args:
+        asked: classes of the pictures and of the sounds.
+        embeddings: of both, of length 1.
+        classes: only these.
     """
-    pictures, sounds = (
-        np.flatnonzero(ask & np.isin(y, classes))
-        for ask, y in zip(features.ask, features.labels, strict=True)
-    )
+    pictures, sounds = (np.flatnonzero(np.isin(y, classes)) for y in asked)
     s = (embeddings[1][sounds] @ embeddings[0][pictures].t()).numpy()
-    is_, said = features.labels[0][pictures], features.labels[1][sounds]
+    is_, said = asked[0][pictures], asked[1][sounds]
     right = is_[s.argmax(1)] == said
     means = np.stack([s[:, is_ == c].mean(1) for c in classes], 1)
     return {
@@ -124,11 +143,11 @@ def held_out(features: Features, pair: tuple[int, int], seen: Sequence[int], tra
     """One pair: accuracy on it after the last step, along the way, and on the digits that were trained."""
     way, embeddings = [], []
     for embeddings in train(features, seen, training, seed, shuffled=shuffled):
-        way.append(retrieval(features, embeddings, pair)["nearest"])
+        way.append(retrieval(features.asked, embeddings, pair)["nearest"])
     return {
         "pair": list(pair),
-        "unseen": retrieval(features, embeddings, pair),
-        "seen": retrieval(features, embeddings, tuple(seen)),
+        "unseen": retrieval(features.asked, embeddings, pair),
+        "seen": retrieval(features.asked, embeddings, tuple(seen)),
         "way": way,
     }
 
@@ -145,14 +164,14 @@ def jackknife(pairs: Sequence[tuple[int, int]], values: Sequence[float]) -> tupl
     The mean over pairs is a U-statistic of degree two in the digits; se² = (n-1)/n Σ (θ_-k - mean)², Student's t with n - 1.
     (Arvesen 1969, Ann. Math. Statist. 40:2076.)
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # Student's t; scipy.stats takes seconds to import
 
     values = np.asarray(values, dtype=float)  # type: ignore[assignment]
     digits = sorted({d for pair in pairs for d in pair})
     mean, n = float(np.mean(values)), len(digits)
     without = [[v for v, p in zip(values, pairs, strict=True) if d not in p] for d in digits]
     left = np.array([np.mean(some) if some else mean for some in without])
-    half = float(t.ppf(0.975, max(n - 1, 1)) * np.sqrt((n - 1) / n * np.square(left - left.mean()).sum()))
+    half = float(stdtrit(max(n - 1, 1), 0.975) * np.sqrt((n - 1) / n * np.square(left - left.mean()).sum()))
     return mean, mean - half, mean + half
 
 

@@ -16,7 +16,6 @@ from snnkit.systems.zero_shot.data import NEURONS, Modality
 from snnkit.systems.zero_shot.pairs import (
     DIMS,
     RATE,
-    Features,
     Training,
     one_of_each,
     retrieval,
@@ -67,23 +66,14 @@ def held_out(both: Sequence[Modality], gains: Sequence[float], pair: tuple[int, 
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        embeddings = [_all(net, x, data) for net, x, data in zip(nets, dense, both, strict=True)]
-    features = Features(
-        (np.zeros(0), np.zeros(0)),
-        (both[0].labels, both[1].labels),
-        (both[0].train, both[1].train),
-        (both[0].test, both[1].test),
-    )
+        parts = [torch.from_numpy(np.flatnonzero(data.test)).split(200) for data in both]
+        embeddings = [
+            torch.cat([net(x[:, ids]) for ids in split])
+            for net, x, split in zip(nets, dense, parts, strict=True)
+        ]
+    asked = [data.labels[data.test] for data in both]
     return {
         "pair": list(pair),
-        "unseen": retrieval(features, embeddings, pair),
-        "seen": retrieval(features, embeddings, tuple(seen)),
+        "unseen": retrieval(asked, embeddings, pair),
+        "seen": retrieval(asked, embeddings, tuple(seen)),
     }
-
-
-def _all(net: nn.Module, x: Tensor, data: Modality) -> Tensor:
-    """Embeddings of the test samples, at their places; the others stay zero."""
-    out = torch.zeros(x.shape[1], DIMS)
-    for ids in torch.from_numpy(np.flatnonzero(data.test)).split(200):
-        out[ids] = net(x[:, ids])
-    return out

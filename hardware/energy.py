@@ -57,6 +57,8 @@ def estimate(
     uncounted = getattr(activity, "uncounted", None)
     if uncounted:
         bill.left_out.append(f"work of {', '.join(uncounted)}: the trace does not count it")
+    if any(n.delay is not None for n in nodes):
+        bill.left_out.append("delays: what it costs to hold spikes that are under way")
     extra = MODELS[known.model](nodes, activity, bill)
     latency: Interval | None = extra.pop("latency", None)
     at_rate = _standing(bill, latency, rate_hz, extra.pop("chips", 1.0))

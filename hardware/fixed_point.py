@@ -80,8 +80,8 @@ class LayerRun(NamedTuple):
 def run(layers: list[LoihiLayer], x: Tensor, *, graded: bool = False) -> list[LayerRun]:
     """Run layers on input spikes `[T, B, *N]`; every synapse delivers one step later, as on the chip.
 
-    The result has T + len(layers) steps, so that the answer to the last input comes out; what enters layer l
-    at step t comes out, at the earliest, at step t + 1.
+    The result has T + len(layers) steps, and as many more as the longest delays of all layers, so that the answer to the last
+    input comes out; what enters layer l at step t comes out, at the earliest, at step t + 1, and later by the delay of its synapse.
 
     Args:
         x: integers; counts above 1 count once unless `graded` (Loihi 2 carries counts).
@@ -94,7 +94,8 @@ def run(layers: list[LoihiLayer], x: Tensor, *, graded: bool = False) -> list[La
         )
     spikes = x.to(torch.float64)
     spikes = spikes if graded else (spikes != 0).to(torch.float64)
-    spikes = torch.cat([spikes, spikes.new_zeros(len(layers), *spikes.shape[1:])])
+    more = len(layers) + sum(layer.synapse.longest for layer in layers)
+    spikes = torch.cat([spikes, spikes.new_zeros(more, *spikes.shape[1:])])
     runs: list[LayerRun] = []
     for layer in layers:
         runs.append(_run_layer(layer, layer.synapse(spikes)))

@@ -19,7 +19,7 @@ from snnkit.errors import UserError
 DENSE, CONV, POOLS = ("Affine", "Linear"), ("Conv2d",), ("AvgPool2d", "SumPool2d")
 SYNAPSES = DENSE + CONV
 NEURONS = ("IF", "LIF", "CubaLIF", "LI", "CubaLI")
-KNOWN = ("Input", "Output", "Flatten", "Scale", *SYNAPSES, *POOLS, *NEURONS)
+KNOWN = ("Input", "Output", "Flatten", "Scale", "Delay", *SYNAPSES, *POOLS, *NEURONS)
 
 
 class UnsupportedGraph(UserError):
@@ -28,7 +28,10 @@ class UnsupportedGraph(UserError):
 
 @dataclass(frozen=True)
 class Node:
-    """One node: name, NIR type and object, metadata, shapes without time and batch, predecessors."""
+    """One node: name, NIR type and object, metadata, shapes without time and batch, predecessors.
+
+    `delay` [s] is that of a Delay node, per channel, or that of the synapses of weights, out x in; else None.
+    """
 
     name: str
     kind: str
@@ -37,6 +40,7 @@ class Node:
     in_shape: tuple[int, ...]
     out_shape: tuple[int, ...]
     before: tuple[str, ...]
+    delay: Any = None
 
     @property
     def neurons(self) -> int:
@@ -71,14 +75,6 @@ def read(graph: Any) -> list[Node]:
             f"hardware reads {', '.join(KNOWN)}; this graph has others: {'; '.join(problems)}. "
             "Replace them or estimate the rest of the network."
         )
-    late = [
-        name for name, node in graph.nodes.items() if "delay_steps" in (getattr(node, "metadata", None) or {})
-    ]
-    if late:
-        raise UnsupportedGraph(
-            f"layers {', '.join(late)} have synaptic delays, which no model of a chip here carries yet; estimate the network "
-            "without them"
-        )
     before: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
         before[target].append(source)
@@ -99,6 +95,7 @@ def read(graph: Any) -> list[Node]:
             in_shape=shape,
             out_shape=_output_shape(name, kind, node, shape),
             before=tuple(before[name]),
+            delay=_delay(name, kind, node, shape),
         )
     return list(nodes.values())
 
@@ -204,6 +201,25 @@ def _input_shape(name: str, node: Any, before: list[Node]) -> tuple[int, ...]:
     if len(set(shapes.values())) > 1:
         raise UnsupportedGraph(f"inputs of {name} are summed and need one shape, got {shapes}")
     return before[0].out_shape
+
+
+def _delay(name: str, kind: str, node: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The delays of a node [s]: a Delay node's, or those that weights hold per synapse in their metadata."""
+    if kind == "Delay":
+        seconds = np.asarray(node.delay, np.float64)
+        fits = seconds.size in (1, prod(shape))
+    else:
+        meta = getattr(node, "metadata", None) or {}
+        if kind not in DENSE or plain(meta.get("delay_kind", "")) != "synaptic":
+            return None  # axonal and dendritic delays have Delay nodes of their own
+        seconds = np.clip(np.asarray(meta["delay"], np.float64), 0.0, float(meta.get("max_delay", np.inf)))
+        fits = seconds.shape == node.weight.shape
+    if not fits or not (np.isfinite(seconds) & (seconds >= 0)).all():
+        raise UnsupportedGraph(
+            f"{name} has delays of shape {seconds.shape} on an input of {shape}; expected one per "
+            f"{'channel' if kind == 'Delay' else 'synapse'}, in seconds, none negative"
+        )
+    return seconds
 
 
 def _output_shape(name: str, kind: str, node: Any, shape: tuple[int, ...]) -> tuple[int, ...]:

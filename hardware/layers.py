@@ -31,6 +31,8 @@ class Layer:
     pad: tuple[int, int] = (0, 0)
     own_kernel: tuple[int, int] = (1, 1)  # of the convolution alone
     pooled: bool = False
+    delay: float = 0.0  # longest delay between a spike of the source and the neurons [s]
+    dt: float | None = None  # time step, where the graph says it [s]
 
     @property
     def n_in(self) -> int:
@@ -71,6 +73,8 @@ def _layer(node: Node, known: dict[str, Node], came: list[str], goes: str | None
         "source": tuple(came),
         "out_shape": node.out_shape,
         "weights": int(node.nir.weight.size),
+        "delay": _late(node, known),
+        "dt": _step(node, goes, known),
         "has_bias": getattr(node.nir, "bias", None) is not None and bool((node.nir.bias != 0).any()),
     }
     pools = _pools(node, known)
@@ -96,6 +100,30 @@ def _layer(node: Node, known: dict[str, Node], came: list[str], goes: str | None
         pooled=bool(pools),
         **common,
     )
+
+
+def _late(node: Node, known: dict[str, Node]) -> float:
+    """The longest delay of the weights and of the Delay nodes around them, up to the neurons on both sides [s]."""
+
+    def most(n: Node) -> float:
+        return 0.0 if n.delay is None or not n.delay.size else float(n.delay.max())
+
+    total, up = most(node), known[node.before[0]]
+    while up.kind != "Input" and not up.is_neuron and not up.is_synapse:
+        total, up = total + most(up), known[up.before[0]]
+    down: Node | None = node
+    while down is not None:
+        name = down.name
+        down = next(
+            (n for n in known.values() if name in n.before and not n.is_neuron and not n.is_synapse), None
+        )
+        total += 0.0 if down is None else most(down)
+    return total
+
+
+def _step(node: Node, goes: str | None, known: dict[str, Node]) -> float | None:
+    metas = [node.meta, *([known[goes].meta] if goes else []), *(n.meta for n in known.values())]
+    return next((float(meta["dt"]) for meta in metas if meta.get("dt")), None)
 
 
 def _pools(node: Node, known: dict[str, Node]) -> list[Node]:

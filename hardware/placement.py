@@ -14,6 +14,7 @@ from snnkit.errors import UserError
 from snnkit.hardware import footprints as fp
 from snnkit.hardware.catalog import Chip
 from snnkit.hardware.catalog import chip as find_chip
+from snnkit.hardware.delays import check_delays
 from snnkit.hardware.footprint import Footprint
 from snnkit.hardware.footprint_loihi import loihi
 from snnkit.hardware.layers import Layer, layers
@@ -81,12 +82,13 @@ RULES: dict[str, Rule] = {
 }
 
 
-def place(graph: Any, chip: str | Chip = "loihi") -> Placement:
-    """Cores of each layer and the resources used.
+def place(graph: Any, chip: str | Chip = "loihi", *, dt: float | None = None) -> Placement:
+    """Cores of each layer and the resources used; delays are held against the longest that the chip has.
 
     Args:
         graph: a `nir.NIRGraph` or the path of a .nir file.
         chip: a name from `chips()`.
+        dt: the chip's time step [s], in which delays count; by default that of the graph's metadata.
 
     Raises:
         DoesNotFit: naming every layer and every exhausted resource at once (`.problems` has them one by one).
@@ -95,7 +97,7 @@ def place(graph: Any, chip: str | Chip = "loihi") -> Placement:
     >>> place(graph, chip="speck").cores            # doctest: +SKIP
     {'0': (0,), '2': (3,)}
     """
-    found = layout(graph, chip)
+    found = layout(graph, chip, dt=dt)
     if found.problems:
         raise DoesNotFit(
             f"the network does not fit {found.chip}: {'; '.join(found.problems)}", found.problems
@@ -103,7 +105,7 @@ def place(graph: Any, chip: str | Chip = "loihi") -> Placement:
     return found
 
 
-def layout(graph: Any, chip: str | Chip = "loihi") -> Placement:
+def layout(graph: Any, chip: str | Chip = "loihi", *, dt: float | None = None) -> Placement:
     """Like `place`, but lists what does not fit in `.problems` and uses as many cores as it takes."""
     known = find_chip(chip)
     if known.name not in RULES:
@@ -114,11 +116,12 @@ def layout(graph: Any, chip: str | Chip = "loihi") -> Placement:
     if not parts:
         raise UserError("the graph has no synaptic layer (Affine, Linear or Conv2d): nothing to place")
     found = RULES[known.name](parts, known)
+    problems, notes = check_delays(parts, known, dt)
     return Placement(
         chip=known.name,
         cores=found.cores,
         used=found.used,
         total=found.total,
-        notes=tuple(found.notes),
-        problems=tuple(found.problems),
+        notes=(*found.notes, *notes),
+        problems=(*found.problems, *problems),
     )

@@ -40,7 +40,7 @@ def loihi_layers(
     """
     found: list[LoihiLayer] = []
     notes: list[str] = []
-    for stage in stages(graph, "deployment to Loihi"):
+    for stage in stages(graph, "deployment to Loihi", delays=True, dt=dt):
         own = (
             cell(stage.neuron, dt)
             if stage.neuron
@@ -71,7 +71,7 @@ def _layer(stage: Stage, own: Cell, depth: int, peaks: dict[str, float], notes: 
     add = (scale * bias).round().clamp(-BIAS_MAX, BIAS_MAX).long()
     s = stage.synapse
     integer = Synapse(
-        s.name, whole, torch.zeros_like(bias), s.in_shape, s.out_shape, s.stride, s.padding, s.groups
+        s.name, whole, torch.zeros_like(bias), s.in_shape, s.out_shape, s.stride, s.padding, s.groups, s.delay
     )
     dv = round(4096 * (1 - a))
     vth = VTH_MAX if not own.spiking else int(scale)

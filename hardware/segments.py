@@ -7,14 +7,16 @@ exact, anything else one dense matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from snnkit.hardware.delays import combined, late_product, step_of
 from snnkit.hardware.graph import CONV, DENSE, POOLS, Node, UnsupportedGraph, chain, padding, pair
 from snnkit.hardware.simulate import through
 
@@ -23,7 +25,10 @@ LARGEST_MATRIX = 50_000_000  # entries of a dense matrix that folding may make
 
 @dataclass(frozen=True)
 class Synapse:
-    """A linear map in float64: `weight` (out, in) or (out, in/groups, kh, kw), `bias` (out,)."""
+    """A linear map in float64: `weight` (out, in) or (out, in/groups, kh, kw), `bias` (out,).
+
+    `delay` (out, in) is that of every entry of a dense one, in steps, or None.
+    """
 
     name: str
     weight: Tensor
@@ -33,13 +38,21 @@ class Synapse:
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     groups: int = 1
+    delay: Tensor | None = None
 
     @property
     def is_conv(self) -> bool:
         return self.weight.dim() == 4
 
+    @property
+    def longest(self) -> int:
+        """The longest delay in steps."""
+        return 0 if self.delay is None or not self.delay.numel() else int(self.delay.max())
+
     def __call__(self, x: Tensor) -> Tensor:
         """Apply to `[T, B, *in_shape]`; exact for integers below 2**53 in float64."""
+        if self.delay is not None:
+            return late_product(x.flatten(2), self.weight.to(x), self.delay).unflatten(2, self.out_shape)
         rows = x.flatten(0, 1)
         if self.is_conv:
             rows = F.conv2d(rows, self.weight.to(x), None, self.stride, self.padding, 1, self.groups)
@@ -64,23 +77,54 @@ class Stage:
         return self.neuron.name if self.neuron else self.synapse.name
 
 
-def stages(graph: object, purpose: str) -> list[Stage]:
-    """The graph as synapse, neurons, synapse, ...; `UnsupportedGraph` where it is not one line."""
+def stages(graph: object, purpose: str, *, delays: bool = False, dt: float | None = None) -> list[Stage]:
+    """The graph as synapse, neurons, synapse, ...; `UnsupportedGraph` where it is not one line.
+
+    Graphs with delays are refused unless `delays`, which says that whoever asks applies `Synapse.delay`.
+    """
     nodes = graph if isinstance(graph, list) else chain(graph, purpose)
+    if not delays and (named := [n.name for n in nodes if n.delay is not None]):
+        raise UnsupportedGraph(
+            f"{purpose} carries no synaptic delays, and layers {', '.join(named)} have some; place() and estimate() take them"
+        )
     found: list[Stage] = []
     between: list[Node] = []
     source = nodes[0].out_shape
     for node in nodes[1:]:
         if node.is_neuron:
-            found.append(Stage(fold(between, source, node.in_shape, node.name), node))
+            found.append(Stage(_delayed(between, source, node.in_shape, node.name, nodes, dt), node))
             between, source = [], node.out_shape
         elif node.kind != "Output":
             between.append(node)
     if any(n.is_synapse or n.kind in POOLS for n in between):
-        found.append(Stage(fold(between, source, between[-1].out_shape, between[-1].name), None))
+        found.append(
+            Stage(_delayed(between, source, between[-1].out_shape, between[-1].name, nodes, dt), None)
+        )
     if not found:
         raise UnsupportedGraph(f"{purpose} needs at least one layer of weights and neurons")
     return found
+
+
+def _delayed(
+    between: list[Node],
+    in_shape: tuple[int, ...],
+    out_shape: tuple[int, ...],
+    what: str,
+    nodes: list[Node],
+    dt: float | None,
+) -> Synapse:
+    """The linear map with its delays."""
+    found = fold([n for n in between if n.kind != "Delay"], in_shape, out_shape, what)
+    if not any(n.delay is not None for n in between):
+        return found
+    if found.is_conv:
+        named = ", ".join(n.name for n in between if n.delay is not None)
+        raise UnsupportedGraph(
+            f"delays {named} stand beside a convolution; on chips they belong to dense layers"
+        )
+    return replace(
+        found, delay=combined(between, (found.weight.shape[0], found.weight.shape[1]), step_of(nodes, dt))
+    )
 
 
 def fold(nodes: list[Node], in_shape: tuple[int, ...], out_shape: tuple[int, ...], what: str) -> Synapse:
@@ -113,7 +157,7 @@ def _fields(s: Synapse) -> tuple:
 
 
 def _as_conv(node: Node) -> Synapse:
-    shapes = {"in_shape": node.in_shape, "out_shape": node.out_shape}
+    shapes: dict[str, Any] = {"in_shape": node.in_shape, "out_shape": node.out_shape}
     if node.kind in POOLS:
         kernel, channels = pair(node.nir.kernel_size), node.in_shape[0]
         weight = torch.ones(channels, 1, *kernel, dtype=torch.float64)

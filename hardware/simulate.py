@@ -17,6 +17,7 @@ from torch import Tensor
 from snnkit.errors import UserError
 from snnkit.hardware.arrays import Arrays
 from snnkit.hardware.cells import Cell, cell
+from snnkit.hardware.delays import late, late_product, step_of, whole_steps
 from snnkit.hardware.graph import CONV, DENSE, POOLS, Node, padding, pair, read
 
 
@@ -37,7 +38,7 @@ def simulate(
     dtype: torch.dtype = torch.float32,
     arrays: Arrays | None = None,
 ) -> Simulation:
-    """Run a graph on an input from rest.
+    """Run a graph on an input from rest. Delays are whole steps, as on chips.
 
     Args:
         graph: a `nir.NIRGraph` or the path of a .nir file.
@@ -65,6 +66,8 @@ def simulate(
             values[node.name] = layers[node.name] = run_cell(own, incoming)
         elif arrays is not None and node.is_synapse:
             values[node.name] = through_arrays(node, incoming, arrays, number)
+        elif node.delay is not None:
+            values[node.name] = _later(node, incoming, step_of(nodes, dt))
         else:
             values[node.name] = through(node, incoming)
     ends = [n for n in nodes if n.kind == "Output"] or [nodes[-1]]
@@ -84,6 +87,16 @@ def dense(x: Any, nodes: list[Node]) -> Tensor:
     if not torch.isfinite(x).all():
         raise UserError("the input has values that are not finite; remove them before running the network")
     return x
+
+
+def _later(node: Node, x: Tensor, dt: float) -> Tensor:
+    """A node with delays, over a whole sequence."""
+    steps = whole_steps(node.delay, dt)
+    if node.kind == "Delay":
+        return late(x, steps)
+    bias = getattr(node.nir, "bias", None)
+    rows = late_product(x.flatten(2), torch.as_tensor(node.nir.weight).to(x), torch.from_numpy(steps))
+    return rows if bias is None else rows + torch.as_tensor(bias).to(x)
 
 
 def through(node: Node, x: Tensor) -> Tensor:

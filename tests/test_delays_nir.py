@@ -101,12 +101,3 @@ def test_the_rule_of_training_survives():
     )
     same = from_nir(to_nir(net))
     assert same[1].gradient == "eventprop" and same[1].slope_floor == 0.1
-
-
-def test_hardware_refuses_delays_by_name():
-    from snnkit.hardware.graph import UnsupportedGraph
-
-    net = Sequential(DelayedLinear(3, 2, max_delay=3e-3, dt=1e-3), snnkit.LIF(tau=10e-3, dt=1e-3))
-    graph = snnkit.to_nir(net, input_shape=(3,))
-    with pytest.raises(UnsupportedGraph, match="have synaptic delays"):
-        snnkit.hardware.place(graph, chip="loihi")

@@ -17,7 +17,7 @@ from snnkit.hardware.deploy.netx import write_netx
 from snnkit.hardware.deploy.texts import loihi_readme
 from snnkit.hardware.deploy.vectors import chunks, events_of, write_arrays
 from snnkit.hardware.fixed_point import SHIFT, LayerRun, LoihiLayer, run
-from snnkit.hardware.graph import Node
+from snnkit.hardware.graph import Node, UnsupportedGraph
 from snnkit.hardware.placement import layout
 from snnkit.hardware.quantise import OUTPUT, loihi_layers
 from snnkit.hardware.simulate import scores, simulate
@@ -35,6 +35,11 @@ def fill_loihi(
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Quantise, compare on every sample, write all files but network.nir; return the report."""
+    if late := [n.name for n in nodes if n.delay is not None]:
+        raise UnsupportedGraph(
+            f"layers {', '.join(late)} have delays, which the netx file does not hold; place() and estimate() take them, and "
+            "the integers run with them: snnkit.hardware.quantise.loihi_layers, snnkit.hardware.fixed_point.run"
+        )
     first = simulate(nodes, x[:, :keep], dt=dt)
     silent = {n.name: first.layers[n.name] for n in nodes if n.kind in ("LI", "CubaLI")}
     peaks = {name: float(out.abs().max()) for name, out in (silent | {OUTPUT: first.output}).items()}

@@ -34,12 +34,14 @@ def counts(spikes: EventTensor, windows: int = 1, last: float | None = None) -> 
     if not 1 <= windows <= max(T - first, 1):
         raise UserError(f"windows is 1..{max(T - first, 1)} for {T - first} steps, got {windows!r}")
     part = spikes[first:]
-    rows = part.rows()
-    t, b = rows // B, rows % B
-    window = (t * windows) // max(len(part), 1)
-    at = (b * windows + window) * N + part.indices
-    values = torch.ones(part.nnz) if part.values is None else part.values
-    return torch.zeros(B * windows * N).index_add_(0, at, values).view(B, windows * N)
+    window = torch.arange(len(part)) * windows // max(len(part), 1)
+    row = (torch.arange(B) * windows + window[:, None]) * N  # where the counts of a step and sample begin
+    at = torch.repeat_interleave(row.flatten(), part.rowptr.diff()) + part.indices
+    if part.values is None:
+        found = torch.bincount(at, minlength=B * windows * N).float()
+    else:
+        found = torch.zeros(B * windows * N).index_add_(0, at, part.values)
+    return found.view(B, windows * N)
 
 
 def filtered(spikes: EventTensor, tau: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,12 @@ from snnkit.liquid import Liquid
 SAMPLE = 0.02  # time units between samples
 LYAPUNOV_TIME = 1 / 0.9056  # time units, Sprott 2003
 TAUS = (10e-3, 40e-3)  # s, of the traces that are read
+FLOOR = 0.1  # of the deviations by which features are divided: neurons that hardly spike stay small
 WASHOUT = 100  # samples
 MEAN, DEVIATION = (0.0, 0.0, 23.55), (7.92, 9.01, 8.62)  # of the coordinates on the attractor
 
 
+@lru_cache(8)
 def trajectory(samples: int, *, seed: int = 0, between: int = 4) -> np.ndarray:
     """x' = 10(y - x), y' = x(28 - z) - y, z' = xy - 8z/3 (Lorenz 1963, J Atmos Sci 20:130), [samples, 3], on the attractor, each
     coordinate with mean 0 and variance 1 there; Runge-Kutta of fourth order.
@@ -81,7 +84,7 @@ def predict(
     reader = Reader(liquid, hold)
     x = trajectory(WASHOUT + train + 1, seed=2 * seed)
     features = reader.read(x[:-1, None])[0][WASHOUT:, 0]
-    mean, scale = features.mean(0), features.std(0) + 1e-3
+    mean, scale = features.mean(0), np.hypot(features.std(0), FLOOR)
     model = Ridge(alpha=alpha * len(features)).fit((features - mean) / scale, x[WASHOUT + 1 :])
     answer = lambda f: model.predict((f - mean) / scale)
 

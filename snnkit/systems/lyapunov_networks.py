@@ -28,9 +28,9 @@ class Plan:
     neurons: int = 500
     joined: float = 0.2  # share of the pairs
     train: int = 3500  # images
-    test: int = 2000
-    lorenz: int = 3000  # samples to learn from
-    judged: int = 1500
+    test: int = 1500
+    lorenz: int = 2500  # samples to learn from
+    judged: int = 1200
     free: int = 300
     pivots: int | None = 50
     perturbations: int = 50

@@ -21,7 +21,8 @@ from snnkit.systems.reproduction import Measured, Reproduction, Setting, at_leas
 TITLE = "Lyapunov noise pruning: a recurrent network made sparse before it is trained"
 SOURCE = "Chakraborty, Kang, Kumar & Mukhopadhyay, ICLR 2024, arXiv 2403.03409; noise rule: Moore & Chaudhuri, NeurIPS 2020"
 SEEDS = 10  # initial networks, unless the caller says otherwise
-ROUND, WINDOWS, PENALTY = 4, 4, 0.1  # steps per row of an image; counts; ridge, per sample
+ROUND, WINDOWS, PENALTY = 4, 7, 0.1  # steps per row of an image; counts; ridge, per sample
+FLOOR = 1.0  # spikes, of the deviations by which counts are divided: neurons that hardly spike stay small
 HOLD, PREDICTS = 5, 1e-3  # steps per sample of the Lorenz system; ridge
 
 # -- measures ---------------------------------------------------------------------------------------------------------
@@ -50,9 +51,9 @@ def digits(network: Network, plan: Plan, seed: int, root: Any) -> dict[str, floa
             rows = images[at : at + 250].transpose(1, 0, 2)
             spikes = liquid.run(lorenz.pulses(rows, ROUND, DT), threads=1).spikes
             parts.append(counts(spikes, WINDOWS).numpy())
-            fired += counts(spikes).double().sum(0).numpy()
+            fired += parts[-1].sum(0, dtype=float).reshape(WINDOWS, -1).sum(0)
         features.append(np.concatenate(parts))
-    mean, scale = features[0].mean(0), features[0].std(0) + 1e-3
+    mean, scale = features[0].mean(0), np.hypot(features[0].std(0), FLOOR)
     train, test = ((f - mean) / scale for f in features)
     labels, truth = sets[0][1], sets[1][1]
     model = RidgeClassifier(alpha=PENALTY * len(labels)).fit(train, labels)

@@ -122,7 +122,7 @@ def made_up(shared: bool, seed: int = 0, per_class: int = 40) -> pairs.Features:
     return pairs.Features(tuple(counts), (y, y), (~ask, ~ask), (ask, ask))  # type: ignore[arg-type]
 
 
-SOME = pairs.PAIRS[::7]
+SOME = pairs.PAIRS[::5]
 BRIEF = pairs.Training(steps=100, batch=64, temperature=0.1)
 
 

@@ -21,6 +21,7 @@ MODULES = {
     "dcls-delays": "dcls_delays",
     "diehl-cook": "diehl_cook",
     "hlop": "hlop",
+    "l2mu": "l2mu",
     "lyapunov-pruning": "lyapunov_pruning",
     "lzc": "lzc",
     "nalsm": "nalsm",

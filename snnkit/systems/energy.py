@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -140,7 +141,7 @@ def energy_rows(found: Sequence[dict[str, Any]], label: str = "") -> list[Measur
         reason = next((e["refused"] for e in each if e["refused"]), "")
         if reason:
             way = "from counts times energy per operation alone" if values else "no figure"
-            note = "; ".join(filter(None, [note, f"{way}: {reason}"]))
+            note = "; ".join(filter(None, [note, f"{way}: {shorten(reason, 100, placeholder=' ...')}"]))
         head = f"{label}: " if label else ""
         rows.append(
             Measured(f"{head}dynamic energy per inference on {each[0]['title']}, uJ", values, note=note)

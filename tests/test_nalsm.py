@@ -185,9 +185,9 @@ def small(gain=0.1):
 def test_features_are_read_from_a_copy_of_the_weights_of_each_sample():
     liquid, images = small(), few_images()
     before = network.weights_of(liquid)
-    all_of_them = phases.features(liquid, images, "train", np.arange(6), Setting(), "x", 0)
+    all_of_them = phases.features(liquid, images, "train", np.arange(6), Setting(), "x", 0).array
     assert all_of_them.dtype == np.uint8 and all_of_them.any()
-    last = phases.features(liquid, images, "train", np.array([5]), Setting(), "x", 0)
+    last = phases.features(liquid, images, "train", np.array([5]), Setting(), "x", 0).array
     assert np.array_equal(all_of_them[5:], last), "no sample sees what another one learned"
     assert np.array_equal(network.weights_of(liquid), before)
 
@@ -197,19 +197,20 @@ def test_the_initialisation_carries_weights_on_and_is_kept(tmp_path):
     said = []
     setting = Setting(keep=tmp_path, say=said.append)
     ids = np.arange(6)
-    tuned = phases.initialised(liquid, images, ids, setting, "nalsm-seed0", 0)
+    tuned, seconds = phases.initialised(liquid, images, ids, setting, "nalsm-seed0", 0)
     expected = liquid.learn(images.glimpses(ids, phases.GLIMPSE, 0))
     assert np.array_equal(network.weights_of(tuned), network.weights_of(expected))
     assert not np.array_equal(network.weights_of(tuned), network.weights_of(liquid))
     assert said == ["nalsm-seed0: initialisation 0 of 6 samples"]
-    again = phases.initialised(liquid, images, ids, setting, "nalsm-seed0", 0)
+    again, same = phases.initialised(liquid, images, ids, setting, "nalsm-seed0", 0)
     assert len(said) == 1 and np.array_equal(network.weights_of(again), network.weights_of(tuned))
+    assert same == seconds > 0, "the time of the run that did the work"
 
 
 def test_a_kept_array_that_was_changed_is_refused(tmp_path):
     setting = Setting(keep=tmp_path)
     make = lambda: np.arange(5)
-    assert phases.kept(setting, "part", make).tolist() == [0, 1, 2, 3, 4]
+    assert phases.kept(setting, "part", make).array.tolist() == [0, 1, 2, 3, 4]
     np.save(tmp_path / "part.npy", np.arange(6))
     with pytest.raises(UserError, match=r"is not what was written; delete it and part.json"):
         phases.kept(setting, "part", make)
@@ -217,7 +218,7 @@ def test_a_kept_array_that_was_changed_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read .*delete part.json beside it"):
         phases.kept(setting, "part", make)
     (tmp_path / "part.json").unlink()
-    assert phases.kept(setting, "part", make).tolist() == [0, 1, 2, 3, 4]
+    assert phases.kept(setting, "part", make).array.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_samples_of_training_validation_and_test_do_not_overlap():

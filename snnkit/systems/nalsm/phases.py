@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,14 @@ class Samples:
         return {part: stimuli.labels[self.split(part)][ids] for part, ids in self.ids.items()}
 
 
-def kept(setting: Setting, part: str, make: Callable[[], NDArray]) -> NDArray:
+class Kept(NamedTuple):
+    """An array, and how long it took to make it, now or in an earlier run."""
+
+    array: NDArray
+    seconds: float
+
+
+def kept(setting: Setting, part: str, make: Callable[[], NDArray]) -> Kept:
     """An array that `setting.keep` has as a file beside the note that it is whole; made if it is not there.
 
     Raises:
@@ -60,15 +68,17 @@ def kept(setting: Setting, part: str, make: Callable[[], NDArray]) -> NDArray:
     path = None if setting.keep is None else setting.keep / f"{part}.npy"
 
     def work() -> dict[str, Any]:
+        start = time.perf_counter()
         made.append(make())
+        seconds = time.perf_counter() - start
         if path is not None:
             with files.beside(path) as temporary, temporary.open("wb") as file:
                 np.save(file, made[0], allow_pickle=False)
-        return {"crc32": zlib.crc32(made[0].tobytes())}
+        return {"crc32": zlib.crc32(made[0].tobytes()), "seconds": seconds}
 
     note = setting.once(part, work)
     if made or path is None:
-        return made[0]
+        return Kept(made[0], note["seconds"])
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -77,11 +87,15 @@ def kept(setting: Setting, part: str, make: Callable[[], NDArray]) -> NDArray:
         ) from None
     if zlib.crc32(array.tobytes()) != note["crc32"]:
         raise UserError(f"{path} is not what was written; delete it and {part}.json, and it is made again")
-    return array
+    return Kept(array, note["seconds"])
 
 
-def initialised(liquid: Liquid, stimuli: Stimuli, ids: NDArray, setting: Setting, name: str, seed: int) -> Liquid:  # fmt: skip
-    """Phase A: samples of 20 ms one after another, their weights carried on; membranes, currents and A begin anew for each."""
+def initialised(
+    liquid: Liquid, stimuli: Stimuli, ids: NDArray, setting: Setting, name: str, seed: int
+) -> tuple[Liquid, float]:
+    """Phase A: samples of 20 ms one after another, their weights carried on; membranes, currents and A begin anew for each.
+
+    The liquid with these weights, and the seconds that it took."""
 
     def make() -> NDArray:
         now = liquid
@@ -90,13 +104,14 @@ def initialised(liquid: Liquid, stimuli: Stimuli, ids: NDArray, setting: Setting
             now = now.learn(stimuli.glimpses(ids[a : a + PIECE], GLIMPSE, 1000 * seed + k))
         return weights_of(now)
 
-    return with_weights_of(liquid, kept(setting, f"{name}-weights", make))
+    found = kept(setting, f"{name}-weights", make)
+    return with_weights_of(liquid, found.array), found.seconds
 
 
 def features(
     liquid: Liquid, stimuli: Stimuli, split: str, ids: NDArray, setting: Setting, name: str, seed: int
-) -> NDArray[np.uint8 | np.uint16]:
-    """Phase B: spikes of every neuron for every sample (samples, neurons), each from the same weights."""
+) -> Kept:
+    """Phase B: spikes of every neuron for every sample, (samples, neurons) uint8, each from the same weights."""
 
     def piece(a: int) -> NDArray:
         chosen, found = ids[a : a + PIECE], []
@@ -106,17 +121,21 @@ def features(
             found.append(counts(spikes).numpy().astype(np.uint8))  # at most one spike in three steps
         return np.concatenate(found)
 
-    return np.concatenate(
-        [kept(setting, f"{name}-{a}", partial(piece, a)) for a in range(0, len(ids), PIECE)]
-    )
+    pieces = [kept(setting, f"{name}-{a}", partial(piece, a)) for a in range(0, len(ids), PIECE)]
+    return Kept(np.concatenate([p.array for p in pieces]), sum(p.seconds for p in pieces))
 
 
 def dynamics(liquid: Liquid, stimuli: Stimuli, ids: NDArray, seed: int) -> dict[str, Any]:
-    """What the liquid does on a few validation samples: spikes per ms, A, the branching factor."""
+    """What the liquid does on a few samples of the training split: spikes per ms, A, the branching factor, processor time."""
+    shown = stimuli.show("train", ids, SHOWN, seed)
+    start = time.process_time()
+    liquid(shown)
+    busy = time.process_time() - start
     names = ["n_in", "n_out", *(["A"] if liquid.modulators is not None else [])]
-    run = liquid.run(stimuli.show("train", ids, SHOWN, seed), record=names)
+    run = liquid.run(shown, record=names)
     factor = branching_factor(run.spikes, liquid.projection("recurrent"))
     return {
         "branching factor": 0.0 if np.isnan(factor) else factor,
+        "processor ms per sample": 1e3 * busy / len(ids),
         **{name: run.record[name].double().mean(1).tolist() for name in names},
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 1.0)  # C, the inverse of the L2 penalty, from strong to weak
+PENALTIES = (1e-4, 1e-3, 1e-2, 3e-2, 0.1, 1.0, 10.0)  # C, the inverse of the L2 penalty, from strong to weak
 STEPS = 200  # of L-BFGS for each, begun where the one before ended
 
 

@@ -120,8 +120,8 @@ class Bench:
 
     @classmethod
     def of(cls, setting: Setting, plan: Plan, stimuli: Stimuli, seed: int) -> Bench:
-        pools = (len(stimuli.labels[split]) for split in ("train", "test"))
-        samples = Samples.draw(plan.sizes, *pools, seed)
+        labels = stimuli.labels
+        samples = Samples.draw(plan.sizes, len(labels["train"]), len(labels["test"]), seed)
         return cls(setting, plan, stimuli, samples, wiring(stimuli.channels, plan.side, seed), seed)
 
     def nalsm(self) -> dict[str, Any]:

@@ -56,5 +56,7 @@ def sweep(figure: Any, found: Runs, names: dict[str, str]) -> None:
         axes.semilogx([float(w) for w in curve], list(curve.values()), "o-", color="tab:blue", label="fixed liquids" if k == 0 else None)  # fmt: skip
     for k, result in enumerate(found["nalsm"]):
         axes.axhline(result["validation"], color="tab:green", label=names["nalsm"] if k == 0 else None)
-    axes.set(xlabel="|w|", ylabel="accuracy on validation samples")
+    ticks = [float(w) for w in found["fixed"][0]["validation by w"]]
+    axes.set(xlabel="|w|", ylabel="accuracy on validation samples", xticks=ticks, xticklabels=ticks)
+    axes.minorticks_off()
     axes.legend()

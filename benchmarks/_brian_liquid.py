@@ -31,6 +31,7 @@ folder = Path(sys.argv[1])
 d = dict(np.load(folder / "network.npz"))
 set_device("cpp_standalone", directory=str(folder / "program"), build_on_run=False)
 prefs.core.default_float_dtype = np.float64 if d["double"] else np.float32
+prefs.devices.cpp_standalone.openmp_threads = int(d["openmp"])  # 0 is off
 prefs.codegen.cpp.extra_compile_args_gcc = ["-O3", "-march=native", "-w"]
 defaultclock.dt = 1 * ms
 magic_network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]

@@ -40,7 +40,11 @@ def test_weights_are_normalised_before_each_image_and_learned_after():
     table = before.copy()
     dc.normalise(table.reshape(-1), 5)
     np.testing.assert_allclose(table, scaled, rtol=1e-12)
-    assert (after.begin()["a"][:5] > 0.0199).all() and (after.begin()["a"][5:] == 0).all()
+    assert (
+        (after.begin()["a"][:5] > 0.0199).all()
+        and (after.begin()["a"][:5] < 0.03).all()
+        and (after.begin()["a"][5:] == 0).all()
+    )
     assert (liquid.projection("inputs").w == before.reshape(-1)).all()  # the first liquid is as it was
 
 
@@ -125,3 +129,18 @@ def test_quick_run(tmp_path):
         picture(Figure())
     again = systems.reproduce("diehl-cook", setting)  # from the folder
     assert [row.values for row in again.rows] == [row.values for row in result.rows]
+
+
+def test_thresholds_decay_between_showings_and_rise_with_spikes():
+    liquid = dc.network(5, 0)
+    blank = np.zeros((4, 28, 28), np.float32)
+    after, showings = dc.learn(liquid, blank, np.random.default_rng(0))
+    assert showings == 4
+    theta = after.begin()["a"][:5].double().numpy()
+    np.testing.assert_allclose(theta, 0.02 * np.exp(-4 * 0.5 / 1e4), rtol=3e-7)
+    image = np.ones((1, 28, 28), np.float32)
+    spikes = dc.poisson(image, np.random.default_rng(1))
+    counts = []
+    raised = liquid.learn(spikes, carry=("a",), after_each=lambda _, c: counts.append(c))
+    rise = (raised.begin()["a"] - liquid.begin()["a"]).numpy()[:5]
+    np.testing.assert_allclose(rise, 0.05e-3 * counts[0][:5], rtol=1e-3)

@@ -213,17 +213,19 @@ def test_learning_is_one_sample_after_another():
 def test_states_may_be_carried_and_weights_seen_between_samples():
     neuron = AdaptiveLIF(tau=20 * MS, tau_adapt=500 * MS, dt=MS, beta=1.0)
     liquid = Liquid(neuron, Projection.dense(M, N, w=0.3, rule=pair_stdp()))
-    ev, seen = poisson(batch=3), []
+    ev, seen, begun = poisson(batch=3), [], []
 
     def before_each(b, weights):
         seen.append((b, weights["inputs"].sum()))
         weights["inputs"] *= 30.0 / weights["inputs"].sum()
+        begun.append(weights["b"].max())
 
     counted = []
     tuned = liquid.learn(
         ev, carry=["b"], before_each=before_each, after_each=lambda b, counts: counted.append((b, counts))
     )
     assert [b for b, _ in counted] == [0, 1, 2]
+    assert begun[0] == 0 < begun[1] < begun[2], "carried states are shown, too"
     alone = liquid.with_weights(inputs=liquid._weights("inputs") * (30.0 / (0.3 * M * N)))
     assert np.array_equal(counted[0][1], alone(ev).dense()[:, 0].sum(0).numpy()) and counted[0][1].any()
     assert [b for b, _ in seen] == [0, 1, 2] and seen[0][1] == pytest.approx(0.3 * M * N, rel=1e-5)

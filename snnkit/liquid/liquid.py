@@ -127,8 +127,8 @@ class Liquid(nn.Module):
 
         Args:
             carry: states of the neuron that also go on from sample to sample, such as an adaptive threshold.
-            before_each: called with the number of the sample and the weights by projection (in the order of `projection`),
-                which it may change in place: to normalise them, say.
+            before_each: called with the number of the sample and the weights by projection (in the order of `projection`) and
+                carried states by name, [N], which it may change in place: to normalise them, say.
             after_each: called with the number of the sample and how often each neuron fired in it, [N].
         """
         weights, states = running.learn(self, ev, carry, signals, before_each, after_each)

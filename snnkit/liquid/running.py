@@ -69,11 +69,13 @@ def learn(
     call.fresh[1] = 0
     for k, name in enumerate(states):
         call.fresh[2 + k] = name not in carry
-    call.before = (lambda b: before_each(b, weights)) if before_each else lambda b: None
+    carried = {name: call.arrays[f"state_{name}_"][0] for name in carry}
+    shown = {**carried, **weights}
+    call.before = (lambda b: before_each(b, shown)) if before_each else lambda b: None
     if after_each:
         call.after = lambda b, spikes: after_each(b, np.bincount(spikes, minlength=liquid.N))
     call.go(fresh=None, finish=True)
-    return weights, {name: call.arrays[f"state_{name}_"][0] for name in carry}
+    return weights, carried
 
 
 def scan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from snnkit.liquid import counts as spike_counts
 from snnkit.neurons import ConductanceLIF, Refractory
 from snnkit.plasticity import diehl_cook_stdp
 
-DT, SHOWN = 0.5e-3, 0.35  # s
+DT, SHOWN, PAUSE = 0.5e-3, 0.35, 0.15  # s
+# A threshold's decay in one step is less than float32 can tell from none: thresholds decay from showing to showing.
+TAU_THETA = 1e4  # s
 SHARE = 78 / 784  # mean weight of a neuron's synapses after scaling; the sum is 78 for 28 x 28 pixels
 HZ = 255 / 8  # of a white pixel, times the intensity
 FIRST, LAST = (
@@ -26,7 +29,7 @@ ENOUGH = 5  # spikes; fewer and the image is shown again
 mV = 1e-3
 
 
-def neurons(n: int, *, theta: Any = 20 * mV, jump: float = 0.05 * mV, tau_theta: float = 1e4) -> Refractory:
+def neurons(n: int, *, theta: Any = 20 * mV, jump: float = 0.05 * mV) -> Refractory:
     """n excitatory neurons, then n inhibitory ones."""
     both = lambda e, i: torch.cat([torch.as_tensor(e, dtype=torch.float32).expand(n), torch.full((n,), i)])
     cell = ConductanceLIF(
@@ -38,7 +41,7 @@ def neurons(n: int, *, theta: Any = 20 * mV, jump: float = 0.05 * mV, tau_theta:
         v_reset=both(-65 * mV, -45 * mV),
         initial_a=both(theta, 0.0),
         jump=both(jump, 0.0),
-        tau_a=tau_theta,
+        tau_a=1e9,
         compare=">",
     )
     return Refractory(cell, both(5e-3, 2e-3))
@@ -85,10 +88,16 @@ def learn(
     """Show images one after another; weights and thresholds go on from each to the next. Answers also the number of showings.
 
     An image that makes fewer than five excitatory spikes is shown again at the next intensity; what it changed stays.
-    Weights are scaled before each showing.
+    Weights are scaled before each showing, and thresholds decay as in the time shown and the pause before it.
     """
     n = liquid.N // 2
-    before = (lambda _, w: normalise(w["inputs"], n)) if normalising else None
+    kept = math.exp(-(SHOWN + PAUSE) / TAU_THETA)
+
+    def before(_: int, held: dict[str, NDArray]) -> None:
+        held["a"] *= kept
+        if normalising:
+            normalise(held["inputs"], n)
+
     fired = np.zeros(2 * n, np.int64)
     showings = 0
     for image in images:
@@ -109,7 +118,7 @@ def tested(liquid: Liquid) -> Liquid:
     """The same network with weights and thresholds frozen."""
     n = liquid.N // 2
     parts = {label: liquid.projection(label).replaced(rule=None) for label in liquid.labels}
-    cell = neurons(n, theta=liquid.begin()["a"][:n], jump=0.0, tau_theta=1e9)
+    cell = neurons(n, theta=liquid.begin()["a"][:n], jump=0.0)
     return Liquid(cell, {"inputs": parts.pop("inputs")}, parts)
 
 

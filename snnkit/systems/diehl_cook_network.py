@@ -21,10 +21,7 @@ DT, SHOWN, PAUSE = 0.5e-3, 0.35, 0.15  # s
 TAU_THETA = 1e4  # s
 SHARE = 78 / 784  # mean weight of a neuron's synapses after scaling; the sum is 78 for 28 x 28 pixels
 HZ = 255 / 8  # of a white pixel, times the intensity
-FIRST, LAST = (
-    2,
-    32,
-)  # intensity of a first showing, and where showing again ends (a blank image never makes a spike)
+FIRST, LAST = 2, 32  # intensity of a first showing, and of the last
 ENOUGH = 5  # spikes; fewer and the image is shown again
 mV = 1e-3
 

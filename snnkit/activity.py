@@ -170,6 +170,13 @@ class Wires:
     kind_of_layer: str = "Linear"
 
 
+@dataclass(frozen=True)
+class Population:
+    """Neurons that are no module, for `parts`: their output `T B *N` is spikes."""
+
+    kind_of_layer: str
+
+
 class _Recorder:
     """Hooks on a network and the sums they collect."""
 
@@ -303,9 +310,9 @@ def _counter(module: nn.Module) -> Any:
         "Wires",
     ):  # late, but as many
         return _count_linear
-    if isinstance(module, nn.Conv2d):
+    if isinstance(module, nn.Conv2d) or type(module).__name__ in ("DelayedConv1d", "DelayedConv2d"):
         return _count_conv
-    if hasattr(module, "initial_state") and hasattr(module, "scan"):
+    if isinstance(module, Population) or (hasattr(module, "initial_state") and hasattr(module, "scan")):
         return _count_neuron
     return None
 
@@ -328,15 +335,16 @@ def _count_linear(module: Any, x: Any, unit: float, y: Tensor, total: LayerActiv
 
 
 def _count_conv(module: Any, x: Any, unit: float, y: Tensor, total: LayerActivity) -> None:
-    H, W = y.shape[-2:]
-    total.fan_in = module.weight[0].numel()
+    flat = len(module.kernel_size) == 1
+    (H, W), (h, w) = ((1, n[-1]) if flat else n[-2:] for n in (y.shape, x.shape))
+    total.fan_in = module.weight.numel() // module.out_channels
     total.dense_macs = module.weight.numel() * H * W
     events, places = _events(x, unit)
     if events is None:
         total.macs += x.shape[0] * x.shape[1] * total.dense_macs
         return
-    h, w = x.shape[-2:]
-    rows, columns = (_reached(module, axis, n, m) for axis, n, m in ((0, h, H), (1, w, W)))
+    rows = torch.ones(1, dtype=torch.float64) if flat else _reached(module, 0, h, H)
+    columns = _reached(module, -1, w, W)
     reach = torch.outer(rows, columns).to(events.device)  # output positions that an event at each pixel meets
     if places is None:
         sums = events.reshape(-1, h, w).sum(0, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from snnkit.layers.base import Stateless
 from snnkit.layers.checkpointing import checkpoint, checkpointed_scan
 from snnkit.layers.conv import AvgPool2d, Conv2d, SumPool2d
+from snnkit.layers.delay_base import DelayState
 from snnkit.layers.delay_training import (
     DelayWidth,
     clamp_after,
@@ -11,7 +12,17 @@ from snnkit.layers.delay_training import (
     delay_parameters,
     rounded_delays,
 )
-from snnkit.layers.delays import DelayedLinear, DelayState
+from snnkit.layers.delayed_conv import DelayedConv1d, DelayedConv2d
+from snnkit.layers.delays import DelayedLinear
+from snnkit.layers.feedback import Feedback, FeedbackState, Inhibition, Lateral
+from snnkit.layers.gated import (
+    LiquidLIF,
+    LiquidLIFState,
+    SpikingGRU,
+    SpikingGRUState,
+    SpikingLSTM,
+    SpikingLSTMState,
+)
 from snnkit.layers.linear import Linear
 from snnkit.layers.memory import L2MU, LMU, L2MUState, LMUState
 from snnkit.layers.recurrent import Recurrent, RecurrentState
@@ -22,6 +33,8 @@ from snnkit.layers.spike_rules import check_gradients
 __all__ = [
     "Linear",
     "DelayedLinear",
+    "DelayedConv1d",
+    "DelayedConv2d",
     "DelayState",
     "DelayWidth",
     "delay_parameters",
@@ -42,6 +55,16 @@ __all__ = [
     "L2MUState",
     "Recurrent",
     "RecurrentState",
+    "Feedback",
+    "FeedbackState",
+    "Lateral",
+    "Inhibition",
+    "SpikingLSTM",
+    "SpikingLSTMState",
+    "SpikingGRU",
+    "SpikingGRUState",
+    "LiquidLIF",
+    "LiquidLIFState",
     "Sequential",
     "Stream",
     "checkpoint",

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
-from snnkit.layers.delays import DelayedLinear
+from snnkit.layers.delay_base import Delayed
 
 
-def _delayed(net: nn.Module) -> list[DelayedLinear]:
-    return [m for m in net.modules() if isinstance(m, DelayedLinear)]
+def _delayed(net: nn.Module) -> list[Delayed]:
+    return [m for m in net.modules() if isinstance(m, Delayed)]
 
 
 def delay_parameters(
@@ -72,7 +72,7 @@ def delay_excess(net: nn.Module, longest: float = 0.0) -> Tensor:
         if layer.longest
     ]
     if not parts:
-        raise UserError("delay_excess: the network has no DelayedLinear with delays")
+        raise UserError("delay_excess: the network has no DelayedLinear or DelayedConv with delays")
     return torch.cat(parts).mean()
 
 
@@ -80,7 +80,7 @@ def rounded_delays(net: nn.Module) -> nn.Module:
     """A copy of a network with whole delays, in evaluation mode: what a chip would run. The network itself is untouched."""
     other = copy.deepcopy(net)
     for path, layer in list(other.named_modules()):
-        if isinstance(layer, DelayedLinear):
+        if isinstance(layer, Delayed):
             if not path:
                 return layer.rounded().eval()
             parent, _, name = path.rpartition(".")

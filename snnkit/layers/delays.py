@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from snnkit.errors import UserError, nearest
+from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.kernels.delays.layer import FORMS, Kernel, Rows, delayed
+from snnkit.kernels.delays.layer import Rows, delayed
 from snnkit.kernels.delays.shift import shift
 from snnkit.kernels.dense import spike_linear
 from snnkit.kernels.sparse import event_linear
 from snnkit.layers.base import expected
+from snnkit.layers.delay_base import Carried, Delayed, DelayState
 from snnkit.layers.initial import check_sizes, init_synapses
 
 KINDS = ("synaptic", "axonal", "dendritic")
 
 
-class DelayState(NamedTuple):
-    under_way: Tensor  # what has been sent and not yet arrived [steps, B, n], the next step first
-
-
-class _Carried(NamedTuple):
-    """A state, or None for rest, that makes a call of the layer a scan."""
-
-    state: Any
-
-
-class DelayedLinear(nn.Module):
+class DelayedLinear(Delayed):
     """All-to-all synapses, each with a weight and a learnable delay:
 
         y[t, o] = b_o + Σ_i w[i, o] · Σ_n k_n(d[i, o]) · x[t - n, i]
@@ -73,10 +63,7 @@ class DelayedLinear(nn.Module):
     [[2]]
     """
 
-    takes_events = True
     weight: Tensor
-    delay: Tensor
-    width: Tensor
 
     def __init__(
         self,
@@ -96,95 +83,17 @@ class DelayedLinear(nn.Module):
     ):
         check_sizes("DelayedLinear", n_in=n_in, n_out=n_out)
         super().__init__()
-        for word, given, known in (("form", form, FORMS), ("kind", kind, KINDS)):
-            if given not in known:
-                raise UserError(f"DelayedLinear: unknown {word} {given!r}; {nearest(str(given), known)}")
-        if not dt > 0:
-            raise UserError(f"DelayedLinear needs a positive dt in seconds, got {dt!r}")
+        self._init_delays(max_delay, dt, form, kind, KINDS, sigma, tail)
         self.in_features, self.out_features = n_in, n_out
-        self.dt, self.form, self.kind = float(dt), form, kind
-        self.longest = _steps("max_delay", max_delay, dt)
-        self.tail = _steps("tail", tail, dt)
-        wide = max(0.23, (self.longest + 1) // 2) + 0.27
-        self.register_buffer(
-            "width", torch.tensor(_width(wide if sigma is None else sigma), dtype=torch.float64)
-        )
         self.weight = nn.Parameter(torch.empty(n_in, n_out))
         self.bias = nn.Parameter(torch.empty(n_out)) if bias else None
         init_synapses(self.weight.t(), self.bias, generator)
-        delay = self._initial(initial_delay, generator)
-        if learn_delays:
-            self.delay = nn.Parameter(delay)
-        else:
-            self.register_buffer("delay", delay)
-
-    def _initial(self, seconds: float | Tensor | None, generator: torch.Generator | None) -> Tensor:
-        shape = (
-            1 if self.kind == "dendritic" else self.in_features,
-            1 if self.kind == "axonal" else self.out_features,
-        )
-        if seconds is None:
-            return torch.rand(shape, generator=generator) * self.longest
-        steps = torch.as_tensor(seconds, dtype=torch.float64).detach() / self.dt
-        try:
-            steps = steps.expand(shape)
-        except RuntimeError:
-            raise UserError(
-                f"DelayedLinear: initial_delay of shape {tuple(steps.shape)} does not broadcast to {shape}"
-            ) from None
-        if not bool(((steps > -1e-6) & (steps < self.longest + 1e-6)).all()):
-            raise UserError(
-                f"DelayedLinear: initial_delay lies between 0 and max_delay={self.longest * self.dt:g} s, got values from "
-                f"{float(steps.min()) * self.dt:g} to {float(steps.max()) * self.dt:g} s"
-            )
-        return steps.clamp(0, self.longest).float().clone()
-
-    # -- delays -----------------------------------------------------------------------------------------------------
-
-    @property
-    def max_delay(self) -> float:
-        """Longest delay [s]."""
-        return self.longest * self.dt
-
-    @property
-    def sigma(self) -> float:
-        """Width of the Gaussian, in steps."""
-        return float(self.width)
-
-    @sigma.setter
-    def sigma(self, steps: float) -> None:
-        self.width.fill_(_width(steps))
-
-    @property
-    def delay_seconds(self) -> Tensor:
-        """The delays [s]."""
-        return self.delay * self.dt
-
-    @torch.no_grad()
-    def clamp_(self) -> None:
-        """Bring the delays back into 0 .. max_delay; to be called after each step of an optimiser."""
-        self.delay.clamp_(0, self.longest)
-
-    def rounded(self) -> DelayedLinear:
-        """A copy with whole delays: what is deployed. Its delays are fixed."""
-        other = copy.deepcopy(self)
-        delay = (self.delay.detach().clamp(0, self.longest) + 0.5).floor()
-        if isinstance(other.delay, nn.Parameter):
-            del other.delay
-            other.register_buffer("delay", delay)
-        else:
-            other.delay.copy_(delay)
-        other.form = "integer"  # and `width` stays, unused
-        return other
-
-    @property
-    def _kernel(self) -> Kernel:
-        window = self.longest + (1 if self.form == "gaussian" else 2)  # a spare row for the second tap
-        return Kernel(self.form, window, self.sigma if self.form == "gaussian" else 0.0)
+        shape = 1 if kind == "dendritic" else n_in, 1 if kind == "axonal" else n_out
+        self._make_delay(shape, initial_delay, learn_delays, generator)
 
     # -- the three verbs --------------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor | EventTensor, carried: _Carried | None = None) -> Any:
+    def forward(self, x: Tensor | EventTensor, carried: Carried | None = None) -> Any:
         if carried is not None:
             return self.scan(x, carried.state)
         self._check(x)
@@ -199,7 +108,7 @@ class DelayedLinear(nn.Module):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, DelayState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
-        y, state = self(x_t.unsqueeze(0), _Carried(state))  # as a call, so that hooks see it
+        y, state = self(x_t.unsqueeze(0), Carried(state))  # as a call, so that hooks see it
         return y[0], state
 
     def initial_state(self, x_t: Tensor) -> DelayState:
@@ -260,51 +169,11 @@ class DelayedLinear(nn.Module):
             )
 
     def _state(self, x: Any, state: Any) -> Tensor | None:
-        if state is None:
-            return None
-        if not isinstance(state, tuple) or len(state) != 1:
-            raise UserError(
-                f"{self.label()} has the state (under_way,), as scan and step return it; got {type(state).__name__}"
-            )
         n = self.in_features if self.kind == "axonal" else self.out_features
-        want = (self._kernel.under_way, x.shape[1], n)
-        if tuple(state[0].shape) != want:
-            raise UserError(
-                f"{self.label()}: the state has shape {tuple(state[0].shape)}, but the input asks for {want}; a state belongs "
-                "to one batch and one form: pass None to begin another from rest"
-            )
-        return state[0]
+        return self._under_way(state, (self._kernel.under_way, x.shape[1], n))
 
     def label(self) -> str:
         return f"DelayedLinear({self.in_features}, {self.out_features})"
 
     def extra_repr(self) -> str:
-        parts = [
-            f"{self.in_features}, {self.out_features}, max_delay={self.max_delay:g}, dt={self.dt:g}",
-            f"form={self.form!r}",
-        ]
-        parts += [f"kind={self.kind!r}"] * (self.kind != "synaptic")
-        parts += [f"sigma={self.sigma:g}"] * (self.form == "gaussian")
-        parts += [f"tail={self.tail * self.dt:g}"] * (self.tail > 0)
-        return ", ".join(parts)
-
-
-def _steps(name: str, seconds: float, dt: float) -> int:
-    """A time as a whole number of steps."""
-    ratio = float(seconds) / dt
-    if not (math.isfinite(ratio) and ratio > -1e-6):
-        raise UserError(f"DelayedLinear: {name} is a time in seconds, not negative; got {seconds!r}")
-    if abs(ratio - round(ratio)) > 1e-3:
-        raise UserError(
-            f"DelayedLinear: {name} is a whole number of steps of dt={dt:g} s, got {seconds:g} s, which are {ratio:g} steps; "
-            f"write {name}={round(ratio) * dt:g}"
-        )
-    return round(ratio)
-
-
-def _width(sigma: float) -> float:
-    if not (isinstance(sigma, int | float) and 0 < sigma < math.inf):
-        raise UserError(
-            f'DelayedLinear: sigma is a positive width in steps, got {sigma!r}; for hard delays use form="integer"'
-        )
-    return float(sigma)
+        return ", ".join([f"{self.in_features}, {self.out_features}", *self._said()])

@@ -25,7 +25,9 @@ MODULES = {
     "lyapunov-pruning": "lyapunov_pruning",
     "lzc": "lzc",
     "nalsm": "nalsm",
+    "place-ensemble": "places.ensemble",
     "tempotron": "tempotron",
+    "vprtempo": "places.tempo",
     "zero-shot": "zero_shot",
 }
 

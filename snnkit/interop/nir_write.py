@@ -96,11 +96,12 @@ class Layer:
 
 def _chain(net: nn.Module) -> list[Layer]:
     """The leaves in order, provided that the network runs them one after another."""
-    loops = [
-        f"layer {path or '0'} is a {type(module).__name__}"
-        for path, module in net.named_modules()
-        if hasattr(module, "parts")
-    ]
+    within: set[int] = set()
+    loops = []
+    for path, module in net.named_modules():
+        if hasattr(module, "parts") and id(module) not in within:
+            within.update(id(m) for m in module.modules())
+            loops.append(f"layer {path or '0'} is a {type(module).__name__}")
     if loops:
         raise UserError(
             f"{'; '.join(loops)}: layers with loops of their own have no NIR node that would run alike elsewhere, and the graphs of "

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from snnkit.activity import Wires
 from snnkit.errors import UserError
 from snnkit.layers import memory_scan
-from snnkit.layers.base import expected
+from snnkit.layers.cell import Cell, late
 from snnkit.layers.initial import check_sizes
 from snnkit.layers.linear import Linear
 from snnkit.neurons import LIF, Decay, reference
@@ -51,37 +51,6 @@ def legendre_readout(order: int, ago: float) -> Tensor:
     return torch.tensor(found[:order], dtype=torch.float64)
 
 
-class _Cell(nn.Module):
-    """What has `n_in` inputs, steps through time and begins at rest."""
-
-    n_in: int
-    dt: float
-
-    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        raise NotImplementedError
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Run a sequence `T B n_in` from rest."""
-        return self.scan(x)[0]
-
-    def _check(self, x: Tensor) -> None:
-        if x.dim() != 3 or x.shape[2] != self.n_in:
-            raise expected(
-                type(self).__name__, f"T B {self.n_in}", tuple(x.shape), lambda s: s == (self.n_in,)
-            )
-        if not len(x):
-            raise UserError(f"{type(self).__name__} needs at least one time step")
-
-    def scan(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Run a sequence `T B n_in`, state in and state out; `None` is rest."""
-        self._check(x)
-        rows = []
-        for x_t in x.unbind(0):
-            y, state = self.step(x_t, state)
-            rows.append(y)
-        return torch.stack(rows), state
-
-
 def _window(name: str, theta: float, dt: float) -> float:
     if not (dt > 0 and theta >= dt and math.isfinite(theta)):
         raise UserError(
@@ -95,7 +64,7 @@ class LMUState(NamedTuple):
     m: Tensor  # coefficients [B, memory, order]
 
 
-class LMU(_Cell):
+class LMU(Cell):
     """Legendre memory unit (Voelker, Kajić and Eliasmith 2019, NeurIPS): a linear memory beside a nonlinear hidden state.
 
         u = E_x x + E_h h + E_m m       m ← Ā m + B̄ u       h ← tanh(W_x x + W_h h + W_m m)
@@ -160,14 +129,13 @@ class LMU(_Cell):
         """Name, part, input and output of synapses and neurons over a sequence from rest, for `snnkit.trace`."""
         M, D = self.memory, self.order
         u, m = self._inside(x)
-        late = [torch.cat([torch.zeros_like(s[:1]), s[:-1]]) for s in (y, m)]
         yield "E_x", self.E_x, x, u
-        yield "E_h", self.E_h, late[0], u
-        yield "E_m", self.E_m, late[1].flatten(2), u
-        yield "A", Wires(D, D, self.A.expand(M, D, D)), late[1].flatten(2), m
+        yield "E_h", self.E_h, late(y), u
+        yield "E_m", self.E_m, late(m).flatten(2), u
+        yield "A", Wires(D, D, self.A.expand(M, D, D)), late(m).flatten(2), m
         yield "B", Wires(1, D, self.B.expand(M, D)), u, m
         yield "W_x", self.W_x, x, y
-        yield "W_h", self.W_h, late[0], y
+        yield "W_h", self.W_h, late(y), y
         yield "W_m", self.W_m, m.flatten(2), y
 
     def _inside(self, x: Tensor) -> tuple[Tensor, Tensor]:

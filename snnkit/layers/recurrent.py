@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
+from snnkit.layers.cell import late
 from snnkit.layers.linear import Linear
 
 
@@ -98,7 +99,7 @@ class Recurrent(nn.Module):
     def parts(self, x: Any, y: Tensor) -> Iterator[tuple[str, Any, Any, Tensor]]:
         """Name, part, input and output of neuron and synapses over a sequence from rest, for `snnkit.trace`."""
         yield "neuron", self.neuron, x, y
-        yield "weight", self.weight, torch.cat([torch.zeros_like(y[:1]), y[:-1]]), y
+        yield "weight", self.weight, late(y), y
 
     def initial_state(self, x_t: Any) -> RecurrentState:
         """The state at rest for inputs like `x_t`, one step `B *N`."""

@@ -80,7 +80,7 @@ def dense_network(plan: Plan, seed: int, *, cv: float = 0.5) -> Network:
         n, n, p=plan.joined, self_loops=False, w=lambda g, k: g.gamma(2.0, 0.5, k),
         delay=(1e-3, 5e-3), inhibitory=inhibitory, seed=rng,
     )  # fmt: skip
-    strength = 1.5 / math.sqrt(n * plan.joined)
+    strength = 1.0 / math.sqrt(n * plan.joined)
     return Network(
         tau, tau_syn, back.replaced(w=back.w * np.where(back.w < 0, 4.0, 1.0) * strength), np.arange(n)
     )
@@ -138,20 +138,25 @@ class Pruner:
         """The network of an arm at this share of the dense one's synapses."""
         strong, size = np.abs(self.whole.w), len(self.whole)
         draw = partial(pruning.sampled, self.whole, seed=self.seed)
+        best = partial(pruning.strongest, self.whole, seed=self.seed)
         if arm.startswith("LNP"):
             found = lnp.lyapunov_noise_pruning(
-                self.noisy, density, self.score("LNP"), pivots=self.plan.pivots, seed=self.seed
+                self.noisy,
+                density,
+                self.score("LNP"),
+                pivots=self.plan.pivots,
+                seed=self.seed,
             )
             back, stay = found.liquid.projection("recurrent"), found.neurons
             small = Network(self.dense.tau[stay], self.dense.tau_syn[stay], back, stay)
             return self.retuned(small) if arm == "LNP, retuned" else small
         if arm == "random, weights kept":
-            drawn = pruning.strongest(self.whole, np.zeros(size), density, correction="none", seed=self.seed)
+            drawn = best(np.zeros(size), density, correction="none")
         elif arm == "random":
             drawn = draw(np.full(size, density))
         elif arm in ("magnitude", "activity"):
             score = strong if arm == "magnitude" else self.score("activity")
-            drawn = pruning.strongest(self.whole, score, density, seed=self.seed)
+            drawn = best(score, density)
         else:
             drawn = draw(
                 pruning.keep_probabilities(self.score("noise") if arm == "noise" else strong, density)
@@ -159,11 +164,12 @@ class Pruner:
         return Network(self.dense.tau, self.dense.tau_syn, drawn, self.dense.neurons)
 
     def retuned(self, network: Network) -> Network:
-        """Step 4: the time constants of the membranes for which the largest exponent under noise is nearest to 0."""
+        """Step 4: the time constants of the membranes for which the largest exponent under noise is nearest to the dense network's."""
+        aim = self.exponent(self.dense)
         order = np.argsort(np.argsort(network.tau))
         quantiles = (order + 0.5) / len(order)
         make = lambda tau: Network(tau, network.tau_syn, network.recurrent, network.neurons)
-        score = lambda tau: abs(self.exponent(make(tau)))
+        score = lambda tau: abs(self.exponent(make(tau)) - aim)
         found = lnp.retuned(
             score,
             quantiles,

@@ -1,24 +1,27 @@
 """Layers of synapses with delays beside the DCLS package: forward and all gradients, and peak memory.
 
-    python benchmarks/delays.py [--quick] [--json FILE] [--threads N] [--rounds N] [--only time memory crossover]
+    python benchmarks/delays.py [--quick] [--json FILE] [--threads N] [--rounds N] [--only time memory crossover events]
 
 A network 700-256-256-20 with 25 steps of delay, T = 100, B = 128; every layer gets spikes of its own density, 5, 10 and 10 %,
 so that all contestants do the same work, and gives the gradients of weights, delays and (behind the first layer) input.
 "two-tap" stands beside DCLS v1, which interpolates linearly, "gaussian" beside DCLS gauss; results are compared before they
-are timed. Contestants take turns, medians count; memory is the peak of a process of its own above its inputs and layers. The last
-part is the density at which events stop paying. DCLS (`pip install dcls`, GPL) is left out where it is not installed.
+are timed. Contestants take turns, medians count; memory is the peak of a process of its own above its inputs and layers. "crossover"
+is the density at which events stop paying, "events" the cost of EventProp from event to event, on time steps and behind DCLS
+against the number of steps (`_spike_cost.py`). DCLS (`pip install dcls`, GPL) is left out where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _spike_cost
 import torch
 from _timing import Clock, interleave, summary
 from torch import Tensor, nn
@@ -141,15 +144,25 @@ def times(names: list[str], inputs: Any, sizes: tuple[int, ...], rounds: int) ->
     return rows
 
 
+def peak(once: Callable[[], Any]) -> float:
+    """By how much a call raises the memory of this process at most, in MB."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status("VmRSS")
+    once()
+    return _status("VmHWM") - before
+
+
 def memory(name: str, quick: bool) -> float:
     """Peak of this process above inputs and layers, in MB, after a small run that loads the kernels."""
+    if "@" in name:
+        contestant, steps = name.split("@")
+        _spike_cost.contestant(contestant, 150, _spike_cost.SMALL, Dcls)()
+        size = _spike_cost.SMALL if quick else _spike_cost.FULL
+        return peak(_spike_cost.contestant(contestant, int(steps), size, Dcls))
     run(network(name, SMALL["sizes"]), problem(**SMALL))  # type: ignore[arg-type]
     sizes, steps, batch = (SMALL["sizes"], SMALL["steps"], SMALL["batch"]) if quick else (SIZES, STEPS, BATCH)
     inputs, net = problem(sizes, steps, batch), network(name, sizes)  # type: ignore[arg-type]
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = _status("VmRSS")
-    run(net, inputs)
-    return _status("VmHWM") - before
+    return peak(lambda: run(net, inputs))
 
 
 def _status(key: str) -> float:
@@ -165,6 +178,18 @@ def memories(names: list[str], quick: bool) -> dict[str, float]:
         if done.returncode == 0:
             found[name] = float(done.stdout.split()[-1])
     return found
+
+
+def spike_costs(quick: bool, rounds: int) -> list[dict[str, Any]]:
+    names = [n for n in _spike_cost.CONTESTANTS if n != "DCLS v1" or has_dcls()]
+    steps = [150, 600] if quick else [150, 600, 2400, 9600]
+
+    def used(name: str, T: int) -> float:
+        return memories([f"{name}@{T}"], quick).get(f"{name}@{T}", math.nan)
+
+    measured = None if quick or not Path("/proc/self/clear_refs").exists() else used
+    sizes = _spike_cost.SMALL if quick else _spike_cost.FULL
+    return _spike_cost.costs(steps, names, sizes, 1 if quick else rounds, Dcls, measured)
 
 
 def crossings(quick: bool) -> list[dict[str, float]]:
@@ -199,7 +224,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results here")
     parser.add_argument("--threads", type=int, help="number of threads (default: torch's)")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contestant")
-    parser.add_argument("--only", nargs="+", default=["time", "memory", "crossover"], metavar="PART")
+    parser.add_argument(
+        "--only", nargs="+", default=["time", "memory", "crossover", "events"], metavar="PART"
+    )
     parser.add_argument("--peak", help=argparse.SUPPRESS)  # the process of one contestant
     args = parser.parse_args()
     if args.threads:
@@ -231,6 +258,9 @@ def main() -> None:
     if "crossover" in args.only:
         record["crossover"] = crossings(args.quick)
         show_crossings(record["crossover"])
+    if "events" in args.only:
+        record["events"] = spike_costs(args.quick, args.rounds)
+        _spike_cost.show(record["events"])
     if args.json:
         args.json.write_text(json.dumps(record, indent=1))
 

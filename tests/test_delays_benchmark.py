@@ -30,3 +30,12 @@ def test_delays_quick(tmp_path):
     assert list(found["time"]) == ["snnkit two-tap", "snnkit gaussian"] and "left out" in out
     assert all(stage["median_ms"] > 0 for row in found["time"].values() for stage in row.values())
     assert [row["density"] for row in found["crossover"]] == [0.01, 0.1]
+
+
+def test_the_cost_of_eventprop_quick(tmp_path):
+    out = run("delays.py", "--quick", "--only", "events", "--json", tmp_path / "out.json")
+    rows = json.loads((tmp_path / "out.json").read_text())["events"]
+    assert [row["steps"] for row in rows] == [150, 600] and "event to event" in out
+    assert rows[0]["spikes"] == rows[1]["spikes"]
+    exact, steps = rows[0]["spikes"]["event to event"], rows[0]["spikes"]["time steps"]
+    assert exact > 5 and abs(exact - steps) < 0.2 * exact

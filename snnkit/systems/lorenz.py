@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -97,7 +98,9 @@ def predict(
     return Prediction(nrmse, valid, float(fired @ out) / (WASHOUT + test))
 
 
-def _free_runs(reader: Reader, answer, truth: np.ndarray, free: int) -> float:
+def _free_runs(
+    reader: Reader, answer: Callable[[np.ndarray], np.ndarray], truth: np.ndarray, free: int
+) -> float:
     """Mean valid time of free runs, each after WASHOUT samples of the truth [WASHOUT + free, starts, 3]."""
     features, state, _ = reader.read(truth[:WASHOUT])
     good, times = np.ones(truth.shape[1], bool), np.zeros(truth.shape[1])

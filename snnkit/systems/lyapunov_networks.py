@@ -141,11 +141,7 @@ class Pruner:
         best = partial(pruning.strongest, self.whole, seed=self.seed)
         if arm.startswith("LNP"):
             found = lnp.lyapunov_noise_pruning(
-                self.noisy,
-                density,
-                self.score("LNP"),
-                pivots=self.plan.pivots,
-                seed=self.seed,
+                self.noisy, density, self.score("LNP"), pivots=self.plan.pivots, seed=self.seed
             )
             back, stay = found.liquid.projection("recurrent"), found.neurons
             small = Network(self.dense.tau[stay], self.dense.tau_syn[stay], back, stay)
@@ -171,14 +167,8 @@ class Pruner:
         make = lambda tau: Network(tau, network.tau_syn, network.recurrent, network.neurons)
         score = lambda tau: abs(self.exponent(make(tau)) - aim)
         found = lnp.retuned(
-            score,
-            quantiles,
-            mean=(5e-3, 60e-3),
-            cv=(0.0, 1.0),
-            trials=self.plan.trials,
-            least=2e-3,
-            seed=self.seed,
-        )
+            score, quantiles, mean=(5e-3, 60e-3), cv=(0.0, 1.0), trials=self.plan.trials, least=2e-3, seed=self.seed
+        )  # fmt: skip
         return make(found.tau)
 
     def exponent(self, network: Network) -> float:

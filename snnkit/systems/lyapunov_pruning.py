@@ -70,7 +70,6 @@ def judge(pruner: Pruner, network: Network, root: Any) -> dict[str, float]:
     """Everything that is told of one network."""
     plan, seed = pruner.plan, pruner.seed
     old, new = (spectrum(x.matrix()) for x in (pruner.whole, network.recurrent))
-    size = np.resize(np.pad(new[1], (0, max(0, len(old[1]) - len(new[1])))), len(old[1]))
     found = digits(network, plan, seed, root)
     told = lorenz.predict(
         network.liquid(inputs(plan, seed, "lorenz")), HOLD, train=plan.lorenz, test=plan.judged, starts=8,
@@ -86,7 +85,7 @@ def judge(pruner: Pruner, network: Network, root: Any) -> dict[str, float]:
         "exponent": pruner.exponent(network),
         "leading eigenvalue": new[0],
         "leading error": abs(new[0] - old[0]) / abs(old[0]),
-        "spectrum error": float(np.abs(size - old[1]).sum() / old[1].sum()),
+        "spectrum error": float(np.abs(new[1] - old[1]).sum() / old[1].sum()),
     }
 
 

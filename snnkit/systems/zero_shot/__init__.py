@@ -30,7 +30,7 @@ DIFFERS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How much of it."""
+    """How much of it. The positive control takes every third pair."""
 
     gains: tuple[float, ...] = supervised.GAINS
     tuning: tuple[int, ...] = supervised.TUNING_CHIPS
@@ -69,8 +69,8 @@ def run(setting: Setting) -> Reproduction:
     found["supervised"] = [[_supervised(setting, found, k, d, chip) for chip in chips] for k, d in enumerate(both)]  # fmt: skip
     found["pairs"] = [_pairs(setting, plan, found, both, chip) for chip in chips]
     found["mean and 95 % interval"] = interval(found, "rotated")
-    found["trained encoders"] = _trained(setting, plan, found, both, chips[: 1 if setting.quick else 3])
     found["noise"] = [[_noise(setting, plan, found, k, d, chip) for chip in chips] for k, d in enumerate(both)]  # fmt: skip
+    found["trained encoders"] = _trained(setting, plan, found, both, chips[: 1 if setting.quick else 3])
     training = _training(plan, found)
     found["operations"] = operations.training(
         both,

@@ -184,8 +184,8 @@ class Inhibition(Stateless):
             w = w if self.itself else w - torch.diag(torch.diagonal(w))
             return -(x @ w.t())
         reach = 1 if self.across == "channels" else tuple(range(1, x.dim()))
-        others = x.sum(reach, keepdim=True) - (0 if self.itself else x)
-        return -w * others
+        every = x.sum(reach, keepdim=True)
+        return -w * (every.expand_as(x) if self.itself else every - x)
 
     def parts(self, x: Tensor, y: Tensor) -> Iterator[tuple[str, Any, Tensor, Tensor]]:
         """The synapses that a chip would need, for `snnkit.trace`."""

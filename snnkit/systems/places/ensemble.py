@@ -165,7 +165,8 @@ def run(setting: Setting) -> Reproduction:
     alone = [_alone(s, route, size) for s in removed]
     rows = _rows(figures, found, [LIMITS[k] for k in limits], alone, route)
     shown = {arm: each[0] for arm, each in matrices.items() if not arm.startswith("control")}
-    weights = routes.fields(np.array(found[0][0]["weights"], np.float32) / 255, images[1].shape[1:])
+    levels = np.array(found[0][0]["weights"], np.float32)
+    weights = routes.fields(levels, images[1].shape[1:])
     return Reproduction(
         "place-ensemble",
         TITLE,

@@ -17,7 +17,8 @@ from torch import nn
 from snnkit.errors import UserError
 from snnkit.eventprop import EventProp, Readout, Spikes, run
 from snnkit.events import EventTensor
-from snnkit.kernels.eventprop.flow import crossing
+from snnkit.kernels.eventprop.decay import decays
+from snnkit.kernels.eventprop.flow import crossing, hopeless
 from snnkit.kernels.eventprop.forward import sort
 from snnkit.layers import DelayedLinear, Flatten, Linear, Recurrent, Sequential
 from snnkit.neurons import LIF, CubaLIF, LeakyIntegrator
@@ -242,6 +243,25 @@ def test_a_crossing_is_found_if_and_only_if_there_is_one(v, i, tau_syn, power, l
         assert 0 < s <= longest and abs(membrane(s) - 1) < 1e-9 * (1 + abs(i))
         first = grid[over.argmax()] if over.any() else math.inf
         assert s <= first * (1 + 1e-9) and membrane(s * 0.999) < 1
+
+
+def test_decays_of_arrays_to_two_ulps():
+    x = np.concatenate(
+        [np.random.default_rng(0).random(5000) * 60, [0.0, 1e-300, 0.34657, 0.34658, 690.0, 699.9]]
+    )
+    got = np.empty_like(x)
+    decays(x, len(x), 1.0, got)
+    np.testing.assert_allclose(got, np.exp(-x), rtol=5e-16)
+    decays(x, len(x), 1e6, got)
+    assert got[0] < 1e-300 and got[5000] == 1.0 and np.isfinite(got).all()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(-3, 0.999), st.floats(1.001, 60), st.floats(-3, 3), st.floats(1e-3, 0.3))
+def test_what_is_called_hopeless_is(v, i, power, longest):
+    tm, ts = 0.01 * 2.0**power, 0.01
+    if hopeless(v, i, longest, tm, ts):
+        assert crossing(v, i, longest, tm, ts) < 0
 
 
 @settings(max_examples=60, deadline=None)

@@ -35,6 +35,18 @@ def peak(v, i, tm, ts):
 
 
 @jit
+def hopeless(v, i, longest, tm, ts):
+    """Whether V surely does not reach 1 within `longest`, for I > 1, without a transcendental function.
+
+    A tangent of the concave rise meets 1 after x·τ_s at the earliest, and V rises only while I >= V: I·e^{-x} < 1 is too late.
+    """
+    if v >= 1.0:
+        return False
+    x = tm * (1.0 - v) / ((i - v) * ts)
+    return x * ts > longest or i < 1.0 + x * (1.0 + x * (0.5 + x / 6.0))
+
+
+@jit
 def crossing(v, i, longest, tm, ts):
     """The time until V reaches 1, or -1 where it does not within `longest`."""
     if v >= 1.0:

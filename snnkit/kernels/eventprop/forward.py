@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from snnkit.kernels.eventprop.flow import crossing, response
+from snnkit.kernels.eventprop.decay import decays
+from snnkit.kernels.eventprop.flow import crossing, hopeless, response
 from snnkit.kernels.sparse import jit
 
 
@@ -92,29 +93,31 @@ def sort(at, weight, n, keys, others, heads):
 
 
 @jit
-def _fire(at, weight, n, tm, ts, end, neuron, room, time, who, slope, found):
+def _fire(at, weight, n, tm, ts, end, neuron, room, time, who, slope, found, gaps, slow, fast):
     """Write the spikes of one neuron over its arrivals; the number of spikes found so far, written or not."""
+    for k in range(n):
+        gaps[k] = at[k] - at[k - 1] if k else at[0]
+    gaps[n] = end - at[n - 1]
+    decays(gaps, n + 1, 1.0 / tm, slow)
+    decays(gaps, n + 1, 1.0 / ts, fast)
     v, i, now = 0.0, 0.0, 0.0
     for k in range(n + 1):
-        then = at[k] if k < n else end
-        while True:
-            gap = then - now
-            em, es = math.exp(-gap / tm), math.exp(-gap / ts)
-            s = -1.0
-            if i > 1.0:
-                s = crossing(v, i, gap, tm, ts)
+        gap, em, es = gaps[k], slow[k], fast[k]
+        while i > 1.0 and not hopeless(v, i, gap, tm, ts):
+            s = crossing(v, i, gap, tm, ts)
             if s < 0.0:
                 break
             i *= math.exp(-s / ts)
-            v, now = 0.0, now + s
+            v, now, gap = 0.0, now + s, gap - s
+            em, es = math.exp(-gap / tm), math.exp(-gap / ts)
             if found < room:
                 time[found], who[found], slope[found] = now, neuron, i - 1.0
             found += 1
         v = v * em + i * response(gap, em, es, tm, ts)
         i *= es
-        now = then
         if k < n:
             i += weight[k]
+            now = at[k]
     return found
 
 
@@ -145,6 +148,7 @@ def spike_times(
         most = max(most, begin[b + 1] - begin[b])
     at, weight, keys, others = np.empty(most), np.empty(most), np.empty(most), np.empty(most)
     heads = np.empty(most + 1, np.int64)
+    gaps, slow, fast = np.empty(most + 1), np.empty(most + 1), np.empty(most + 1)
     for b in range(first, last):
         found = 0
         for j in range(len(w)):
@@ -152,7 +156,21 @@ def spike_times(
             if n:
                 sort(at, weight, n, keys, others, heads)
                 found = _fire(
-                    at, weight, n, tm[j], ts[j], end, j, room, out_time[b], out_who[b], out_slope[b], found
+                    at,
+                    weight,
+                    n,
+                    tm[j],
+                    ts[j],
+                    end,
+                    j,
+                    room,
+                    out_time[b],
+                    out_who[b],
+                    out_slope[b],
+                    found,
+                    gaps,
+                    slow,
+                    fast,
                 )
         counts[b] = found
         n = min(found, room)

@@ -82,7 +82,9 @@ def build(arm: str, config: Config, generator: torch.Generator, steps: int) -> n
         "generator": generator,
     }  # fmt: skip
     if arm == ANALOG:
-        analog = LMU(config.inputs, config.hidden, **memory)
+        analog = LMU(
+            config.inputs, config.hidden, **memory | {"theta": steps * config.dt}
+        )  # it holds a whole window
         return Sequential(analog, Linear(config.hidden, config.classes, bias=True, generator=generator))
     n_in = config.inputs
     layers: list[nn.Module] = []

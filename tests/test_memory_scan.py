@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from snnkit.errors import UserError
 from snnkit.layers import L2MU
 from snnkit.neurons import reference, surrogate
 
@@ -82,6 +83,7 @@ def test_steps_and_cuts_are_the_same_bits():
 
 def test_other_ways_to_run_answer_the_same():
     cell, x = cell_of(), drive().detach()
+    assert cell._joined(x)
     whole = cell(x)
     with reference.use_reference():
         assert torch.equal(cell(x), whole)
@@ -99,3 +101,10 @@ def test_a_silent_membrane_ends_at_zero():
     for state in end[2:]:
         tiny = state.v[state.v != 0].abs()
         assert not len(tiny) or float(tiny.min()) >= torch.finfo(torch.float32).tiny
+
+
+def test_a_state_of_another_batch_is_refused():
+    cell = cell_of()
+    _, state = cell.scan(drive(4, B=3))
+    with pytest.raises(UserError, match="belongs to one batch"):
+        cell.scan(drive(4, B=2), state)

@@ -224,6 +224,11 @@ class L2MU(LMU):
             return super().scan(x, state)
         self._check(x)
         h, m, *cells = self.initial_state(x[0]) if state is None else state
+        if h.shape != (x.shape[1], self.n_hidden):
+            raise UserError(
+                f"L2MU: the state has h of shape {list(h.shape)}, but the input asks for {[x.shape[1], self.n_hidden]}; a state "
+                "belongs to one batch: pass None to begin another from rest"
+            )
         weights = [k.weight for k in (self.E_x, self.E_h, self.E_m, self.W_x, self.W_h, self.W_m)]
         constants = [k.constants()[name].to(x) for k in self.neurons for name in ("decay", "theta")]
         start = memory_scan.Rest(h, m, *(k.v for k in cells))
@@ -258,20 +263,9 @@ class L2MU(LMU):
 
     def _joined(self, x: Tensor) -> bool:
         """Whether `memory_scan` runs this: the neurons are still those of the equations, and nothing looks into torch's operations."""
-        plain = not (torch.compiler.is_compiling() or reference.chosen() or _wrapped(x) or _wrapped(self.A))
-        return (
-            plain
-            and all(
-                type(k) is LIF
-                and k.form() is self.neurons[0].form()
-                and k.reset == "subtract"
-                and k.compare == ">="
-                and not k.detach_reset
-                and k.threshold.dim() == k.tau.dim() == 0
-                for k in self.neurons
-            )
-            and self.neuron_u.reset_timing == "next"
-        )
+        if torch.compiler.is_compiling() or reference.chosen() or _wrapped(x) or _wrapped(self.A):
+            return False
+        return all(_as_written(k) for k in self.neurons)
 
     @property
     def neurons(self) -> tuple[LIF, LIF, LIF]:
@@ -285,6 +279,13 @@ class L2MU(LMU):
         m, m_state = self.neuron_m.step(self._remember(m, u), m_state)
         h, h_state = self.neuron_h.step(self._to_hidden(x_t, h, m), h_state)
         return h, L2MUState(h, m, u_state, m_state, h_state)
+
+
+def _as_written(k: LIF) -> bool:
+    """Whether a population is that of L2MU: v ← β·v + I - s·θ with one β and one θ."""
+    options = (k.reset, k.reset_timing, k.compare, k.solver, k.scale_input, k.detach_reset, k.leaks)
+    usual = ("subtract", "next", ">=", "exact", False, False, False)
+    return type(k) is LIF and options == usual and k.threshold.dim() == k.tau.dim() == 0
 
 
 def _apply(layer: Linear, x: Tensor) -> Tensor:

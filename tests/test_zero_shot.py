@@ -219,7 +219,7 @@ def test_input_is_as_specified(small):
     assert (
         seen.ev.shape[0] == 50 and seen.channels == 256 and heard.ev.shape[0] == 129 and heard.channels == 64
     )
-    assert seen.ev.values is None and heard.ev.values is None  # spikes are 0 or 1
+    assert seen.ev.values is not None and heard.ev.values is None  # events counted; spikes 0 or 1
     for data in small:
         assert not (data.valid & data.test).any() and (data.fit | data.valid | data.test).all()
         assert 0.15 < data.valid.sum() / data.train.sum() < 0.25

@@ -27,8 +27,8 @@ NEURONS = 200
 class Modality:
     """Recordings of one sense and the constants of their liquid.
 
-    `fit`, `valid` and `test` are masks: the official test part, and a part of the training samples on which gain and readout are
-    chosen. `train` is both of the others.
+    `fit`, `valid` and `test` are masks: the official test part, and a part of the training samples on which the loss of the
+    projections is chosen. `train` is both of the others.
     """
 
     name: str
@@ -79,13 +79,13 @@ class Modality:
 
 
 def images(setting: Setting) -> Modality:
-    """N-MNIST, the OFF polarity (the first), centre crop of 16 x 16 pixels, 50 steps of 6.2 ms, spikes 0 or 1."""
+    """N-MNIST, the OFF polarity (the first), centre crop of 16 x 16 pixels, 50 steps of 6.2 ms, events counted."""
     parts, labels = [], []
     for split, most in (("train", 200), ("test", 100)):
         ds = datasets.load("nmnist", split, root=setting.root)
         ds = ds.subset(slice(0, most if setting.quick else 1000))
         packed = Crop(16, 16)(ds.packed.gather(np.asarray(ds.ids)))
-        parts.append(_flat(keep(packed, packed.p == 0), 6.2e-3, 50, slice(0, 256)))
+        parts.append(_flat(keep(packed, packed.p == 0), 6.2e-3, 50, slice(0, 256), binary=False))
         labels.append(ds.labels)
     test = np.repeat([False, True], [len(y) for y in labels])
     y = np.concatenate(labels)
@@ -102,7 +102,7 @@ def speech(setting: Setting) -> Modality:
         ds = ds.subset(np.isin(takes, (0, 5, 6, 7)))
         takes = ds.column("take")
     ear = SiliconCochlea(rate=8000.0, channels=64)
-    ev = _flat(ds.encode(ear, progress=False).packed, 8e-3, 129, slice(0, 64))
+    ev = _flat(ds.encode(ear, progress=False).packed, 8e-3, 129, slice(0, 64), binary=True)
     test = takes < 5
     return Modality(
         "speech",
@@ -116,9 +116,9 @@ def speech(setting: Setting) -> Modality:
     )
 
 
-def _flat(packed: Packed, dt: float, steps: int, channels: slice) -> EventTensor:
+def _flat(packed: Packed, dt: float, steps: int, channels: slice, *, binary: bool) -> EventTensor:
     """Channels in one row."""
-    dense = packed.tensor(dt=dt, steps=steps, binary=True).dense().flatten(2)[..., channels]
+    dense = packed.tensor(dt=dt, steps=steps, binary=binary).dense().flatten(2)[..., channels]
     return EventTensor.from_dense(dense, dt)
 
 

@@ -13,10 +13,10 @@ NAMES = [bar[0] for bar in BARS]
 
 
 def gain(figure: Any, found: dict[str, Any]) -> None:
-    """Validation accuracy and activity by the standard deviation of the weights."""
+    """Cross-validated accuracy and activity by the standard deviation of the weights."""
     for axes, name, swept, best in zip(figure.subplots(1, 2), NAMES, found["sweeps"], found["gains"], strict=True):  # fmt: skip
         x = [row["gain"] for row in swept["sweep"]]
-        axes.semilogx(x, [row["valid"] for row in swept["sweep"]], "o-", label="validation accuracy")
+        axes.semilogx(x, [row["valid"] for row in swept["sweep"]], "o-", label="cross-validated accuracy")
         axes.semilogx(x, [row["rate"] for row in swept["sweep"]], "s--", label="spikes per neuron and step")
         axes.axvline(best, color="grey", lw=0.8, label="chosen")
         axes.set(title=name, xlabel="standard deviation of the weights", ylim=(0, 1))

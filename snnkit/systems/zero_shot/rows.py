@@ -30,7 +30,7 @@ def _supervised(found: dict[str, Any]) -> list[Measured]:
     out = []
     for k, (name, bar, published) in enumerate(BARS):
         chips, gain = found["supervised"][k], found["gains"][k]
-        note = f"weights of standard deviation {gain:g}, chosen on validation samples of other chips"
+        note = f"weights of standard deviation {gain:g}, chosen by cross-validation on training samples with other chips"
         what = f"{name}: ten classes from 200 liquid neurons"
         out.append(at_least(what, [c["ideal"] for c in chips], bar, published=published, note=note))
         plain = found["baseline"][k]["accuracy"]

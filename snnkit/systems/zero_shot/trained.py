@@ -61,7 +61,13 @@ def held_out(both: Sequence[Modality], gains: Sequence[float], pair: tuple[int, 
         a, b = (
             net(x[:, one_of_each(of, classes, rng)]) for net, x, of in zip(nets, dense, members, strict=True)
         )
-        loss = contrastive_loss(a, b, torch.from_numpy(classes), temperature=training.temperature)
+        loss = contrastive_loss(
+            a,
+            b,
+            torch.from_numpy(classes),
+            temperature=training.temperature,
+            same_class=training.same_class,  # type: ignore[arg-type]
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,13 +1,17 @@
 """Gated cells: against their equations, snnTorch's SLSTM, finite differences, time cut anywhere."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from snnkit.activity import trace
 from snnkit.errors import UserError
+from snnkit.events import EventTensor
 from snnkit.layers import LiquidLIF, Recurrent, Sequential, SpikingGRU, SpikingLSTM
 from snnkit.neurons import Decay, surrogate
+from snnkit.training import load_weights, save_weights
 
 MS = 1e-3
 D = torch.float64
@@ -230,3 +234,24 @@ def test_operations_are_counted():
 def test_mistakes_are_said(call, words):
     with pytest.raises(UserError, match=words):
         call()
+
+
+def test_events_are_made_dense_in_a_row_and_refused_alone(tmp_path):
+    x = (drive(10, dtype=torch.float32) > 0.3).float()
+    for kind in KINDS:
+        cell = make(kind).float()
+        net = Sequential(nn.Identity(), cell)
+        assert torch.equal(net(EventTensor.from_dense(x, MS)), cell(x))
+        with pytest.raises(TypeError, match="write x"):
+            cell(EventTensor.from_dense(x, MS))
+        save_weights(net, tmp_path / "net")
+        other = Sequential(
+            nn.Identity(), kind(4, 5, tau_syn=4 * MS, dt=MS) if kind is SpikingGRU else copy.deepcopy(cell)
+        )
+        with torch.no_grad():
+            for p in other.parameters():
+                p.zero_()
+        load_weights(other, tmp_path / "net")
+        if kind is not SpikingGRU:
+            assert torch.equal(other(x), cell(x))
+        assert all(torch.equal(a, b) for a, b in zip(other.parameters(), net.parameters(), strict=True))

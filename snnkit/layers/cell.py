@@ -41,6 +41,9 @@ class Cell(nn.Module):
         return torch.stack(rows), state
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            hint = "; write x.dense()" if hasattr(x, "dense") else ""
+            raise TypeError(f"{type(self).__name__} expected a tensor, got {type(x).__name__}{hint}")
         if x.dim() != 3 or x.shape[2] != self.n_in:
             raise expected(
                 type(self).__name__, f"T B {self.n_in}", tuple(x.shape), lambda s: s == (self.n_in,)

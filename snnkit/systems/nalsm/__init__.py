@@ -168,10 +168,15 @@ class Bench:
         found = {p: self._features(liquid, p, self.samples.ids[p], name) for p in parts}
         x = {p: f.array for p, f in found.items()}
         self.setting.say(f"{name}: readout")
-        read = read_out(x, self.samples.labels(self.stimuli))
+        labels = self.samples.labels(self.stimuli)
+        read, few = read_out(x, labels), slice(self.plan.choosing)
+        sparing = read_out(
+            {"train": x["train"][few], "val": x["val"]}, {**labels, "train": labels["train"][few]}
+        )
         watched = self.samples.ids["val"][: self.plan.watched]
         return {
             **asdict(read),
+            "validation with fewer training samples": sparing.validation,
             **dynamics(liquid, self.stimuli, watched, self.seed),
             "spikes per neuron and sample": float(x["test"].mean()),
             "minutes": (learned + sum(f.seconds for f in found.values())) / 60,

@@ -49,13 +49,17 @@ def branching(figure: Any, found: Runs, names: dict[str, str]) -> None:
 
 
 def sweep(figure: Any, found: Runs, names: dict[str, str]) -> None:
-    """Validation accuracy of fixed liquids against |w|; NALSM has no such knob."""
+    """Validation accuracy of fixed liquids against |w|, with the training samples of the choice; NALSM has no such knob."""
     axes = figure.subplots()
     for k, result in enumerate(found["fixed"]):
         curve = result["validation by w"]
         axes.semilogx([float(w) for w in curve], list(curve.values()), "o-", color="tab:blue", label="fixed liquids" if k == 0 else None)  # fmt: skip
     for k, result in enumerate(found["nalsm"]):
-        axes.axhline(result["validation"], color="tab:green", label=names["nalsm"] if k == 0 else None)
+        axes.axhline(
+            result["validation with fewer training samples"],
+            color="tab:green",
+            label=names["nalsm"] if k == 0 else None,
+        )
     ticks = [float(w) for w in found["fixed"][0]["validation by w"]]
     axes.set(xlabel="|w|", ylabel="accuracy on validation samples", xticks=ticks, xticklabels=ticks)
     axes.minorticks_off()

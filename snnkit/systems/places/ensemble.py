@@ -141,7 +141,7 @@ def run(setting: Setting) -> Reproduction:
         "epochs": 8 if setting.quick else EPOCHS,
         "level": True,
     }
-    size = 15 if setting.quick else MODULE
+    size = 12 if setting.quick else MODULE
     found = [_modules(setting, route, images, plan, size, seed) for seed in setting.seeds]
     control = None
     if route.name != "lens" and not setting.quick:  # hours of them on the long route

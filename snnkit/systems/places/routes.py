@@ -46,10 +46,10 @@ def load(setting: Setting) -> Route:
     """The route that the setting names; few places of it for `quick`."""
     name = setting.dataset or NAMES[0]
     if name == "procedural":
-        route = procedural(30 if setting.quick else 100)
+        route = procedural(24 if setting.quick else 100)
     else:
         route = _recorded(setting, name)
-        route = _first(route, 50) if setting.quick else route
+        route = _first(route, 40) if setting.quick else route
     return route
 
 

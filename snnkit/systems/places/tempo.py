@@ -53,25 +53,31 @@ def feature_layer(
 ) -> Features:
     """Train features without labels, image by image, at rates that anneal by (1 - t/T)².
 
-        active synapses of active neurons: w ← w ± η·(0.5 - a), towards an amplitude of a half
+        active synapses of active neurons: |w| ← |w| + η·(0.5 - a)
         inhibitory synapses: w ← w + η·50·w·(x·W), so that excitation and inhibition balance
         θ ← max(θ + 0.15·(a - target), 0), target rising from 0.2 to 0.9 over the layer
 
     Without the balance nearly all neurons fall silent where images are sparse.
     """
     w = drawn(images.shape[1], n, inhibitory, rng)
-    excites, inhibits = (w > 0).astype(np.float32), (w < 0).astype(np.float32)
-    signs = excites + inhibits  # the same change of both pulls the sum of what a neuron gets the same way
+    signs, inhibits = np.sign(w), (w < 0).astype(np.float32)
+    least = np.where(signs > 0, np.float32(1e-6), np.where(signs < 0, -np.inf, 0)).astype(np.float32)
+    most = np.where(signs > 0, np.inf, np.where(signs < 0, -1e-6, 0)).astype(np.float32)
+    change = np.empty_like(w)
     threshold = rng.uniform(0, 0.5, n).astype(np.float32)
     target = np.linspace(0.2, 0.9, n, dtype=np.float32)
     shown = np.concatenate([rng.permutation(len(images)) for _ in range(EPOCHS)])
     for t, k in enumerate(shown):
-        x, rate = images[k], (1 - t / len(shown)) ** 2
+        x, rate = images[k], np.float32((1 - t / len(shown)) ** 2)
         net = x @ w
         a = np.clip(net - threshold, 0, TOP)
-        w += signs * ((x > 0)[:, None] * ((a > 0) * (FORCED - a) * (ETA * rate))[None]).astype(np.float32)
-        w += inhibits * w * (net * (ETA * balance * rate))[None]
-        w = np.where(excites > 0, np.maximum(w, 1e-6), np.where(inhibits > 0, np.minimum(w, -1e-6), 0))
+        np.multiply(signs, ((a > 0) * (FORCED - a) * (ETA * rate)).astype(np.float32), out=change)
+        change *= (x > 0)[:, None]
+        w += change
+        np.multiply(inhibits, net * (ETA * balance * rate), out=change)
+        change *= w
+        w += change
+        np.clip(w, least, most, out=w)
         threshold = np.maximum(threshold + ETA_THRESHOLD * rate * (a - target), 0)
     return Features(w, threshold)
 

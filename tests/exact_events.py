@@ -32,7 +32,7 @@ class Net:
             return None
         tm, ts = self.tau_mem, self.tau_syn
         c = i * ts / (tm - ts)  # V(s) = (v + c) exp(-s/tm) - c exp(-s/ts)
-        top = math.log((tm * c) / (ts * (v + c))) * tm * ts / (tm - ts) if v + c > 0 else longest
+        top = math.log((tm * c) / (ts * (v + c))) * tm * ts / (tm - ts) if c * (v + c) > 0 else longest
         top = min(top, longest)
         if top <= 0 or self.flow(v, i, top)[0] < 1:
             return None

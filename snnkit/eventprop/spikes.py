@@ -137,6 +137,12 @@ class Spikes:
         """The same as events on steps of dt; the places within a step are lost."""
         return EventTensor.from_dense(self.train(dt).detach().float(), dt)
 
+    def to(self, device: Any, non_blocking: bool = False) -> Spikes:
+        """Itself: lists of spikes live on the CPU, where their kernels run. For loops that move every batch."""
+        if torch.device(device).type != "cpu":
+            raise UserError(f"Spikes: networks run from event to event on the CPU, not on {device}; write net.cpu()")
+        return self
+
     def arrays(self) -> Events:
         """What the kernels take."""
         value = None if self.value is None else self.value.detach().numpy()

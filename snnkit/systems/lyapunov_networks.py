@@ -27,8 +27,8 @@ class Plan:
 
     neurons: int = 500
     joined: float = 0.2  # share of the pairs
-    train: int = 3500  # images
-    test: int = 1500
+    train: int = 3000  # images
+    test: int = 1000
     lorenz: int = 2500  # samples to learn from
     judged: int = 1200
     free: int = 300

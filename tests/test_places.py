@@ -58,12 +58,13 @@ def test_tolerance_widens_along_the_route():
     assert np.array_equal(routes.widened(truth, 0), truth) and truth.sum() == 2
 
 
-def test_rates_repeat_pixels_and_fields_undo_it():
+def test_rates_are_on_and_off_inputs_and_fields_undo_it():
     images = np.random.default_rng(0).random((3, 7, 7)).astype(np.float32)
     found = routes.rates(images)
-    assert found.shape == (3, 784)
-    assert np.allclose(routes.fields(found.T, (7, 7)), images)
-    assert routes.rates(np.zeros((2, 5, 28, 28), np.float32)).shape == (2, 5, 784)
+    assert found.shape == (3, 784) and found.min() == 0
+    assert ((found[:, :392] == 0) | (found[:, 392:] == 0)).all()  # a pixel is on or off
+    assert np.allclose(routes.fields(found.T, (7, 7)), 2 * images - 1, atol=1e-6)
+    assert routes.rates(np.full((2, 5, 28, 28), 0.5, np.float32)).shape == (2, 5, 1568)
 
 
 @needs_data
@@ -235,12 +236,16 @@ def trained():
     route = routes.procedural(24)
     references = routes.rates(route.references)
     own = references[:, :6]
-    return ensemble.trained(own.reshape(-1, 784), 24, 12, [0, 0]), references, routes.rates(route.queries)
+    return (
+        ensemble.trained(own.reshape(-1, references.shape[-1]), 24, 12, [0, 0]),
+        references,
+        routes.rates(route.queries),
+    )
 
 
 def test_a_module_is_scaled_level_and_still(trained):
     liquid, references, _ = trained
-    assert np.allclose(net.weights(liquid).sum(0), 78, rtol=1e-4)
+    assert np.allclose(net.weights(liquid).sum(0), 156, rtol=1e-4)
     own = liquid.begin()["a"][:24].numpy()
     level = ensemble.frozen(liquid).begin()["a"][:24].numpy()
     assert own.std() > 1e-4 and np.allclose(level, own.mean(), rtol=1e-5)
@@ -275,7 +280,7 @@ def test_a_module_answers_for_every_limit(trained):
     assert spikes.shape == (len(ensemble.LIMITS), 4, 3) and members.shape == (len(ensemble.LIMITS), 4)
     assert (np.diff(members.sum(1)) <= 0).all() and (np.diff(spikes.sum((1, 2))) <= 0).all()  # limits fall
     assert members[0].sum() + found["silent"] == 20
-    assert np.array(found["weights"]).shape == (784, 20)
+    assert np.array(found["weights"]).shape == (1568, 20)
     again = ensemble.module(references[:, :8], queries[:3], slice(0, 4), [0, 0], plan)
     assert again == found
 

@@ -173,7 +173,7 @@ def run(setting: Setting) -> Reproduction:
         SOURCE,
         rows,
         f"{route.name}: {route.places} places, queries right within {route.tolerance} frames; the image front end is a contrast per "
-        f"{'window of 7 pixels' if route.signed else 'pixel over the references'}; {plan['epochs']} showings of each reference; "
+        f"{'window of 7 pixels' if route.signed else 'pixel over the references'}, as on and off inputs; {plan['epochs']} showings of each reference; "
         "all neurons of a module have their mean threshold when it is asked; no rest between images, as state begins anew; "
         "no delays; a share of answered references limits hyperactivity, not a number",
         setting,

@@ -172,11 +172,16 @@ def contrast(route: Route) -> tuple[Images, Images]:
 
 
 def rates(images: Images) -> Images:
-    """Images (..., h, w) as rates of about 784 inputs, (..., inputs): the pixels of small images feed several each."""
-    flat = images.reshape(*images.shape[:-2], -1)
-    return np.repeat(flat, max(1, INPUTS // flat.shape[-1]), -1)
+    """Images with a half for grey (..., h, w) as rates of about 784 inputs (..., inputs): on above the half, off below.
+
+    The pixels of small images feed several inputs each.
+    """
+    signed = 2 * images.reshape(*images.shape[:-2], -1) - 1
+    both = np.concatenate([np.clip(signed, 0, 1), np.clip(-signed, 0, 1)], -1)
+    return np.repeat(both, max(1, INPUTS // both.shape[-1]), -1)
 
 
 def fields(weights: Images, shape: tuple[int, int]) -> Images:
-    """Weights (inputs, n) as images, (n, height, width)."""
-    return weights.T.reshape(weights.shape[1], *shape, -1).mean(-1)
+    """Weights (inputs, n) of on less those of off inputs as images, (n, height, width)."""
+    halves = weights.T.reshape(weights.shape[1], 2, *shape, -1).mean(-1)
+    return halves[:, 0] - halves[:, 1]

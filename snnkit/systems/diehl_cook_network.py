@@ -64,7 +64,9 @@ def network(
 def normalise(w: NDArray, n: int) -> None:
     """Scale the weights that reach each of n neurons to the same sum, in place."""
     table = w.reshape(-1, n)
-    table *= SHARE * len(table) / table.sum(0, dtype=np.float64)
+    table *= (
+        SHARE * len(table) / (np.ones(len(table), w.dtype) @ table)
+    )  # BLAS: faster than a sum down the columns
 
 
 def poisson(images: NDArray, rng: np.random.Generator, intensity: float = FIRST) -> EventTensor:
@@ -74,8 +76,9 @@ def poisson(images: NDArray, rng: np.random.Generator, intensity: float = FIRST)
     counts = rng.poisson(flat[sample, pixel] * (HZ * intensity * SHOWN))
     steps = round(SHOWN / DT)
     step = rng.integers(0, steps, counts.sum())
-    place = np.repeat(sample * flat.shape[1] + pixel, counts)
-    place, step = np.divmod(np.unique(place * steps + step), steps)
+    cell = np.repeat(sample * flat.shape[1] + pixel, counts) * steps + step
+    cell.sort()  # two spikes of a step are one
+    place, step = np.divmod(cell[np.diff(cell, prepend=-1) > 0], steps)
     return spikes_to_events(step, place, steps=steps, shape=flat.shape, dt=DT)
 
 

@@ -6,7 +6,7 @@
 Points of a disc belong to one of three parts of a yin-yang sign. Five inputs (x, y, 1 - x, 1 - y and one at time zero) spike
 once each, at 25 ms times their value; 150 hidden neurons with a learned delay per synapse; three readouts whose membranes
 are integrated with the weight exp(-t/T). The only difference between "eventprop" and "surrogate" is `gradient=` of the hidden
-neurons. "continuous" runs the same layers from event to event, without time steps, and its delays are not rounded.
+neurons, and the surrogate's best of seven settings, chosen on other points. "continuous" runs the same layers from event to event, without time steps, and its delays are not rounded.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Net(nn.Module):
         last.weight.data.normal_(0.0, 0.3, generator=g)
         cell = CubaLIF(
             tau_syn=TAU_SYN, tau_mem=TAU_MEM, dt=dt, threshold=1.0 / unit, reset="zero", gradient="eventprop" if exact else rule,
-            surrogate=surrogate.ATan(alpha=4.0 * unit),
+            surrogate=surrogate.FastSigmoid(slope=10.0 * unit), detach_reset=not exact and rule == "surrogate",
         )  # fmt: skip
         self.hidden, self.first = Sequential(first, cell), first
         self.readout = Sequential(

@@ -9,7 +9,19 @@ import torch
 from torch.nn import functional as F
 
 import snnkit
-from snnkit import IF, LIF, AdaptiveLIF, BatchNorm, Conv2d, CubaLIF, Flatten, Linear, Recurrent, surrogate
+from snnkit import (
+    IF,
+    LIF,
+    AdaptiveLIF,
+    BatchNorm,
+    Conv2d,
+    CubaLIF,
+    EventTensor,
+    Flatten,
+    Linear,
+    Recurrent,
+    surrogate,
+)
 from snnkit.errors import UserError
 from snnkit.neurons import LeakyIntegrator, use_reference
 from snnkit.training import online
@@ -304,7 +316,7 @@ def test_memory_does_not_grow_with_the_sequence(rule):
 def test_without_a_target_nothing_is_learned_and_reset_begins_anew(rule):
     learner = learners(8)[rule]
     x, labels = task(4, 3)
-    first = learner.run(x)
+    first = learner.run(EventTensor.from_dense(x, DT))
     assert all(p.grad is None for p in learner.net.parameters())
     assert not torch.equal(learner.run(x), first)  # went on from there
     learner.reset()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from snnkit.errors import UserError
+from snnkit.events import EventTensor
 from snnkit.layers.sequential import Sequential
 from snnkit.neurons.base import Neuron
 
@@ -44,8 +45,9 @@ class OnlineLearner:
         """One time step `B *N`: the output `B *M`, without gradient; without a target nothing is learned from this step."""
         raise NotImplementedError
 
-    def run(self, x: Tensor, target: Any = None) -> Tensor:
+    def run(self, x: Tensor | EventTensor, target: Any = None) -> Tensor:
         """`step` for a sequence `T B *N` from where the learner is, with one target for all steps: outputs `T B *M`."""
+        x = x.dense() if isinstance(x, EventTensor) else x
         return torch.stack([self.step(x_t, target) for x_t in x])
 
     def tensors(self) -> list[Tensor]:

@@ -144,7 +144,7 @@ def run(setting: Setting) -> Reproduction:
     size = 12 if setting.quick else MODULE
     found = [_modules(setting, route, images, plan, size, seed) for seed in setting.seeds]
     control = None
-    if route.name != "lens" and not setting.quick:  # hours of them on the long route
+    if route.name != "lens" and not setting.quick:  # too long on the long route
         published = {**plan, "level": False}
         control = _modules(setting, route, images, published, size, setting.seeds[0])
     plain = [similarity(m, 0) for m in found]
@@ -242,9 +242,8 @@ def _rows(
         rows.append(at_least("all modules: R@1", [r["R@1"] for r in removed], 0.6))
     else:
         rows.append(Measured("single modules, asked for their own places: R@1", tuple(alone)))
-    least = 0.03 if route.name == "procedural" else 1e-9
     what = "what removal adds to R@1"
-    rows.append(at_least(what, gain, least) if least > 0.01 else _above(what, gain))
+    rows.append(at_least(what, gain, 0.03) if route.name == "procedural" else _above(what, gain))
     best = summed[0]["R@1"] - max(r["R@1"] for r in removed)
     rows.append(at_least("what the sum of seeds adds to the best seed", [best], 0.0))
     series = [r[f"R@1 of {scores.LENGTH} in sequence"] - r["R@1"] for r in removed]

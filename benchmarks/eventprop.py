@@ -6,7 +6,7 @@
 Points of a disc belong to one of three parts of a yin-yang sign. Five inputs (x, y, 1 - x, 1 - y and one at time zero) spike
 once each, at 25 ms times their value; 150 hidden neurons with a learned delay per synapse; three readouts whose membranes
 are integrated with the weight exp(-t/T). The only difference between "eventprop" and "surrogate" is `gradient=` of the hidden
-neurons, and the surrogate's best of seven settings, chosen on other points. "continuous" runs the same layers from event to event, without time steps, and its delays are not rounded.
+neurons, and the surrogate's best of five settings, chosen on other points. "continuous" runs the same layers from event to event, without time steps, and its delays are not rounded.
 """
 
 from __future__ import annotations

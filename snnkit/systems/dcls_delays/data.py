@@ -17,17 +17,26 @@ from snnkit.encoders import Cochlea
 from snnkit.systems.dcls_delays.network import DT, Config
 from snnkit.systems.reproduction import Setting
 
-LAGS, PULSES = 21, 8
-DIGITS = Config(classes=10, hidden=(64, 64), steps=60, epochs=40, batch=64, sharp="integer")
+LAGS, PULSES = (0, 4, 8, 12, 16, 20), 8
+DIGITS = Config(classes=10, hidden=(96, 96), steps=60, dropout=0.2, epochs=30, batch=64, sharp="integer")
 CONFIGS = {
     "coincidence": Config(
-        inputs=2, classes=LAGS, hidden=(128,), steps=100, dropout=0.0, epochs=60, batch=64, sharp="integer"
+        inputs=2,
+        classes=len(LAGS),
+        hidden=(32,),
+        steps=80,
+        dropout=0.0,
+        epochs=24,
+        batch=32,
+        sharp="integer",
+        bias=-1.5,
+        shrink=0.5,
     ),
     "fsdd": DIGITS,
     "fsdd-700": DIGITS,
     "fsdd-speakers": DIGITS,
     "fsdd-700-speakers": DIGITS,
-    "speech-commands": replace(DIGITS, classes=12, steps=100, longest=30, tau=15e-3, dropout=0.25),
+    "speech-commands": replace(DIGITS, classes=12, steps=100, longest=30, tau=15e-3, epochs=60),
     "shd": Config(),
     "ssc": Config(
         classes=35, hidden=(512,) * 3, longest=30, tau=15e-3, dropout=0.25, epochs=60, batch=128, steps=100
@@ -80,14 +89,15 @@ def _small(task: Task) -> Task:
 
 
 def coincidence(count: int, rng: np.random.Generator, steps: int = 100) -> EventDataset:
-    """Two channels with the same spikes, the second some steps later: the class is that lag, 0 to 20 steps.
+    """Two channels with the same spikes, the second some steps later: the class is that lag, 0, 4, ... 20 steps.
 
     Channel 0 has 8 spikes in different steps, drawn uniformly; channel 1 has them shifted around the end of the window. So
     every channel of every class is drawn alike: counts, rates and places tell nothing.
     """
-    labels = rng.permutation(np.arange(count) % LAGS)
+    labels = rng.permutation(np.arange(count) % len(LAGS))
+    lag = np.array(LAGS)[labels]
     first = np.argsort(rng.random((count, steps)), axis=1)[:, :PULSES]
-    at = np.stack([first, (first + labels[:, None]) % steps], axis=2).reshape(
+    at = np.stack([first, (first + lag[:, None]) % steps], axis=2).reshape(
         count, -1
     )  # channel varies fastest
     order = np.argsort(at, axis=1, kind="stable")
@@ -96,7 +106,7 @@ def coincidence(count: int, rng: np.random.Generator, steps: int = 100) -> Event
     zero = np.zeros(len(t), np.int16)
     offsets = np.arange(count + 1) * 2 * PULSES
     packed = Packed(t, x, zero, zero.astype(np.uint8), offsets, (1, 1, 2))
-    return EventDataset("coincidence", packed, labels, tuple(f"{k} steps" for k in range(LAGS)))
+    return EventDataset("coincidence", packed, labels, tuple(f"{k} steps" for k in LAGS))
 
 
 def _coincidence(config: Config, seed: int, count: int) -> Task:

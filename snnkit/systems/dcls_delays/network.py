@@ -32,6 +32,8 @@ class Config:
 
     `longest` is the longest delay in steps, so that a kernel has `longest + 1` taps. `sharp` is the form of learned delays once
     their Gaussian has its final width: "gaussian", as published, or "integer", which learns with the rounding that is deployed.
+    With a negative `bias`, at which normalisation starts, and then positive weights in the first layer, its neurons start as
+    detectors of coincidences: one spike is not enough.
     """
 
     inputs: int = 140
@@ -44,6 +46,9 @@ class Config:
     epochs: int = 150
     batch: int = 256
     sharp: str = "gaussian"
+    bias: float = 0.0
+    shrink: float = 0.25  # share of the epochs in which the Gaussian gets narrow
+    rest: float = 1.0  # share of the epochs after which delays stay as they are, and only weights learn
 
     @property
     def tail(self) -> int:
@@ -69,7 +74,11 @@ def build(arm: str, config: Config, generator: torch.Generator) -> Sequential:
         )
         if arm == RECURRENT:
             fire = Recurrent(fire, Linear(b, b, bias=False, generator=generator))
-        layers += [_synapses(arm, a, b, config, generator), BatchNorm(b), fire, Dropout(config.dropout)]
+        layers += [_synapses(arm, a, b, config, generator), _norm(b, config), fire, Dropout(config.dropout)]
+    if config.bias:
+        first = layers[0].weight
+        assert isinstance(first, Tensor)
+        first.data.abs_()
     layers += [_synapses(arm, config.hidden[-1], config.classes, config, generator)]
     return Sequential(*layers, LeakyIntegrator(tau=tau, dt=DT, solver="euler"))
 
@@ -92,6 +101,12 @@ def _synapses(arm: str, n_in: int, n_out: int, config: Config, generator: torch.
     bound = math.sqrt(6 / n_in)  # Kaiming's
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)
+    return layer
+
+
+def _norm(channels: int, config: Config) -> BatchNorm:
+    layer = BatchNorm(channels)
+    nn.init.constant_(layer.bias, config.bias)
     return layer
 
 

@@ -60,11 +60,12 @@ class Schedules:
             self.schedulers.append(torch.optim.lr_scheduler.CosineAnnealingLR(self.optimisers[1], epochs))
             clamp_after(self.optimisers[1], net)
 
-    def step(self, loss: Tensor) -> None:
+    def step(self, loss: Tensor, *, resting: bool = False) -> None:
+        """One step; delays that are `resting` stay as they are."""
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
-        for optimiser in self.optimisers:
+        for optimiser in self.optimisers[: 1 if resting else 2]:
             optimiser.step()
 
     def next_epoch(self) -> None:
@@ -74,7 +75,7 @@ class Schedules:
 
 def shape_delays(net: nn.Module, config: Config, epoch: int) -> None:
     """Form and width of learned delays in this epoch: a Gaussian that shrinks, in the end perhaps whole steps."""
-    width = DelayWidth(config.epochs)
+    width = DelayWidth(config.epochs, config.shrink)
     width.apply(net, epoch)
     if config.sharp != "gaussian" and epoch >= width.part * config.epochs:
         for layer in delay_layers(net):
@@ -119,7 +120,7 @@ def train(arm: str, task: Task, seed: int, say: Say) -> tuple[nn.Module, dict[st
         for epoch in range(c.epochs):
             if arm == LEARNED:
                 shape_delays(net, c, epoch)
-            found["loss"].append(_pass(net, batches, schedules, c))
+            found["loss"].append(_pass(net, batches, schedules, c, epoch >= c.rest * c.epochs))
             rounded = rounded_delays(net)
             accuracy, loss = judge(rounded, loader(task, "valid"), c)
             found["valid"].append(accuracy)
@@ -136,13 +137,13 @@ def train(arm: str, task: Task, seed: int, say: Say) -> tuple[nn.Module, dict[st
     return rounded, found
 
 
-def _pass(net: Any, batches: Iterable, schedules: Schedules, config: Config) -> float:
+def _pass(net: Any, batches: Iterable, schedules: Schedules, config: Config, resting: bool) -> float:
     """One epoch; the mean loss."""
     net.train()
     total, count = 0.0, 0
     for x, y in batches:
         loss = F.cross_entropy(scores(net, flat(x), config), y)
-        schedules.step(loss)
+        schedules.step(loss, resting=resting)
         total, count = total + float(loss.detach()) * len(y), count + len(y)
     schedules.next_epoch()
     return total / count

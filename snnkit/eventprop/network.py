@@ -91,7 +91,7 @@ class EventProp(nn.Module):
     >>> model = EventProp(net, read="first")
     >>> s = Spikes.from_lists([([0.0, 1e-3], [0, 1])], channels=2, duration=20e-3)
     >>> [round(t, 7) for t in model(s)[0].tolist()]
-    [0.0030225, 0.0030225, 0.0030225]
+    [0.003, 0.003, 0.003]
     """
 
     def __init__(

@@ -140,7 +140,9 @@ class Spikes:
     def to(self, device: Any, non_blocking: bool = False) -> Spikes:
         """Itself: lists of spikes live on the CPU, where their kernels run. For loops that move every batch."""
         if torch.device(device).type != "cpu":
-            raise UserError(f"Spikes: networks run from event to event on the CPU, not on {device}; write net.cpu()")
+            raise UserError(
+                f"Spikes: networks run from event to event on the CPU, not on {device}; write net.cpu()"
+            )
         return self
 
     def arrays(self) -> Events:

@@ -26,6 +26,7 @@ def delay_parameters(
     Delays are counted in steps, so a rate that moves weights by thousandths has to move delays by tenths (Hammouamri et al.
     2024). Vectors and scalars, such as biases, norms and time constants, are spared from weight decay too.
 
+    >>> from snnkit.layers import DelayedLinear
     >>> net = nn.Sequential(DelayedLinear(3, 2, max_delay=5e-3, dt=1e-3))
     >>> [(len(g["params"]), g["lr"], g["weight_decay"]) for g in delay_parameters(net, lr=1e-3)]
     [(1, 0.001, 1e-05), (1, 0.1, 0.0)]
@@ -50,6 +51,7 @@ def clamp_delays(net: nn.Module) -> None:
 def clamp_after(optimiser: Any, net: nn.Module) -> Callable[[], None]:
     """Clamp the delays of `net` after each step of this optimiser, from now on; call the answer to end it.
 
+    >>> from snnkit.layers import DelayedLinear
     >>> net = nn.Sequential(DelayedLinear(3, 2, max_delay=5e-3, dt=1e-3))
     >>> optimiser = torch.optim.Adam(delay_parameters(net))
     >>> end = clamp_after(optimiser, net)
@@ -62,6 +64,7 @@ def delay_excess(net: nn.Module, longest: float = 0.0) -> Tensor:
 
     Add it to the loss, times a factor. `longest` is what costs nothing [s]; 0 makes every delay cost.
 
+    >>> from snnkit.layers import DelayedLinear
     >>> layer = DelayedLinear(2, 1, max_delay=4e-3, dt=1e-3, initial_delay=3e-3)
     >>> round(delay_excess(layer, longest=1e-3).item(), 3)
     0.5

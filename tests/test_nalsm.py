@@ -299,6 +299,15 @@ def test_recordings_of_an_event_camera_run_too():
     assert found.setting.dataset == "nmnist" and found.details["runs"]["nalsm"][0]["test"] > 0.3
 
 
+@needs_data
+@pytest.mark.parametrize("dataset", ["mnist", "fashion"])
+def test_the_sets_of_images_are_found(dataset):
+    images = nalsm.load(dataset, Setting())
+    assert images.channels == 784 and len(images.labels["train"]) == 60_000
+    total = images.p["train"].sum(1)
+    assert total == pytest.approx(np.full(60_000, total[0]), rel=1e-4) and images.p["test"].max() == 1.0
+
+
 def test_sizes_and_sets_that_are_not_offered_are_refused():
     with pytest.raises(UserError, match="it offers 1000, 8000"):
         reproduce("nalsm", Setting(neurons=500))

@@ -104,7 +104,7 @@ def load(name: str, setting: Setting) -> Stimuli:
     """The samples of a dataset by the name that `--dataset` has for it."""
     if name == "nmnist":
         return Recordings.of(name, setting.root)
-    return Images.of({"fashion": "fashion_mnist"}.get(name, name), setting.root)
+    return Images.of({"fashion": "fashionmnist"}.get(name, name), setting.root)
 
 
 @dataclass(frozen=True, eq=False)

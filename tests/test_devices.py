@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -294,6 +296,24 @@ def test_read_noise_is_drawn_per_sample_and_repeats_with_its_seed(liquid, stimul
     by_hand = [x.read((11, 1, 0, k)) for k, x in enumerate((liquid.inputs, liquid.recurrent))]
     expected = naive_counts(stimulus.dense().double().numpy()[:, :1], *by_hand, 0.9, 2.0)
     assert np.abs(noisy[0].numpy() - expected[0]).mean() < 0.1
+
+
+def test_noise_of_each_step_is_that_of_independent_reads(stimulus):
+    """Without recurrence and threshold one step sees N(Σ x·w, Σ x²·σ²); over many steps it changes counts less."""
+    cells = DEVICES["rram_formed"].replaced(read=0.1)
+    chip = ResistiveLiquid(32, 24, neuron=CELL, gain=0.5, seed=11, device=cells)
+    ideal = chip.counts(stimulus)
+    step = chip.counts(stimulus, reading=1, redraw="step")
+    assert torch.equal(step, chip.counts(stimulus, reading=1, redraw="step"))
+    assert 0 < (step - ideal).abs().mean() < (chip.counts(stimulus, reading=1) - ideal).abs().mean()
+    one = EventTensor.from_dense(stimulus.dense()[3:4, :1].expand(1, 4000, 32).contiguous(), 1e-3)
+    fired = chip.counts(one, reading=2, redraw="step").double().mean(0).numpy()
+    x = one.dense()[0, 0].double().numpy()
+    mean, deviation = x @ chip.inputs.weights(), np.sqrt(x**2 @ chip.inputs.noise() ** 2)
+    chance = 0.5 * (1 - np.vectorize(math.erf)((2.0 - mean) / deviation / math.sqrt(2)))
+    assert chance.max() > 0.02 and np.abs(fired - chance).max() < 5 * np.sqrt(0.25 / 4000)
+    with pytest.raises(UserError, match="redraw"):
+        chip.counts(stimulus, reading=1, redraw="step", bits=8)
 
 
 def test_fine_converters_change_nothing_and_coarse_ones_do(liquid, stimulus):

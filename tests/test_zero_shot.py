@@ -273,7 +273,7 @@ def test_the_whole_experiment_in_small(tmp_path):
     setting = Setting(quick=True, seeds=(0,), keep=tmp_path / "kept")
     found = systems.reproduce("zero-shot", setting)
     what = [row.what for row in found.rows]
-    assert sum("ten classes from 200" in w for w in what) == 2
+    assert sum("ten classes from 200" in w for w in what) == 2 and any("cross-validation" in w for w in what)
     assert sum("read noise" in w for w in what) == 2 * len(QUICK.noise)
     for words in (
         "two unseen digits",

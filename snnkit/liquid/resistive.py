@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from snnkit.errors import UserError
 from snnkit.events import EventTensor
 from snnkit.hardware.crossbar import Crossbar, largest_sum, multiply
 from snnkit.hardware.devices import Converter, Device
@@ -15,6 +17,8 @@ from snnkit.liquid.features import counts
 from snnkit.liquid.liquid import Liquid
 from snnkit.liquid.projection import Projection
 from snnkit.neurons.base import Neuron
+
+Rows = tuple[np.ndarray, np.ndarray]
 
 CALIBRATION = 64  # samples whose currents set the range of a converter
 
@@ -58,14 +62,28 @@ class ResistiveLiquid:
         """Spikes of every sample, read without noise."""
         return self.liquid(ev)
 
-    def counts(self, ev: EventTensor, *, reading: int | None = None, bits: int | None = None) -> Tensor:
+    def counts(
+        self,
+        ev: EventTensor,
+        *,
+        reading: int | None = None,
+        redraw: str = "inference",
+        bits: int | None = None,
+    ) -> Tensor:
         """Spikes of each neuron, float32 [B, N]: the features of the digital part.
 
         Args:
             ev: input, `T B M`.
-            reading: seed of the read noise, drawn anew for each sample; None reads without noise.
+            reading: seed of the read noise; None reads without.
+            redraw: what draws it anew: each "inference", that is, sample, or each "step", over which a membrane averages.
             bits: of converters behind the columns, with the range of the first samples' currents; None for ideal ones.
         """
+        if redraw not in ("inference", "step") or (redraw == "step" and bits is not None):
+            raise UserError(
+                f'redraw is "inference", or "step" with ideal converters; got {redraw!r} and bits={bits!r}'
+            )
+        if redraw == "step" and reading is not None:
+            return self._reread(ev, reading)
         if bits is not None:
             return self._converted(ev, bits, reading)
         if reading is None:
@@ -85,6 +103,17 @@ class ResistiveLiquid:
             found[name] = mean + deviation * draw
         return found
 
+    def _reread(self, ev: EventTensor, reading: int) -> Tensor:
+        """Independent reads in each step: a column's sum Σ x·w gets the noise N(0, Σ x²·σ²)."""
+        rng = np.random.default_rng((self.seed, reading))
+        both = [(mean, np.square(deviation)) for mean, deviation in self._weights.values()]
+
+        def read(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+            spread = np.sqrt(np.square(x) @ variance)
+            return x @ mean + spread * rng.standard_normal(spread.shape)
+
+        return self._steps(ev, lambda rows: sum(read(x, *pair) for x, pair in zip(rows, both, strict=True)))
+
     def _converted(self, ev: EventTensor, bits: int, reading: int | None) -> Tensor:
         """Step by step through the converters. The ranges are those of the ideal liquid on the first samples."""
         inputs, recurrent = (w for w, _ in self._weights.values())
@@ -103,15 +132,19 @@ class ResistiveLiquid:
         return torch.cat(parts) if parts else torch.zeros(0, self.liquid.N)
 
     def _stepped(self, ev: EventTensor, weights: Any, ranges: list[Converter | None]) -> Tensor:
-        B, N = ev.shape[1], self.liquid.N
-        spikes, total = torch.zeros(B, N), torch.zeros(B, N)
+        def product(rows: Rows) -> np.ndarray:
+            parts = zip(rows, weights, ranges, strict=True)
+            return sum(multiply(x, w, rows=self.rows, converter=c) for x, w, c in parts)  # type: ignore[return-value]
+
+        return self._steps(ev, product)
+
+    def _steps(self, ev: EventTensor, product: Callable[[Rows], Any]) -> Tensor:
+        """Spike counts where `product` turns input and spikes of a step, both B rows, into what neurons take."""
+        spikes, total = torch.zeros(ev.shape[1], self.liquid.N), torch.zeros(ev.shape[1], self.liquid.N)
         state = None
         for x_t in ev:
-            sums = [
-                multiply(x.flatten(1).numpy(), w, rows=self.rows, converter=c)
-                for x, w, c in zip((x_t, spikes), weights, ranges, strict=True)
-            ]
-            spikes, state = self.liquid.neuron.step(torch.from_numpy(sums[0] + sums[1]).float(), state)
+            sums = product((x_t.flatten(1).double().numpy(), spikes.double().numpy()))
+            spikes, state = self.liquid.neuron.step(torch.from_numpy(sums).float(), state)
             total += spikes
         return total
 

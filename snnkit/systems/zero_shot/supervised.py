@@ -85,13 +85,21 @@ def on_chip(data: Modality, gain: float, penalty: float, chip: int) -> dict[str,
     return found
 
 
-def with_noise(data: Modality, gain: float, penalty: float, chip: int, levels: tuple[float, ...] = NOISE) -> list[dict[str, float]]:  # fmt: skip
-    """Test accuracy by read noise: the readout learned from noisy features of that chip, or from noiseless ones."""
+def crossed(data: Modality, gain: float, penalty: float, chip: int) -> float:
+    """Cross-validated accuracy of one chip on the training samples: many more are asked than there are test samples."""
+    return _valid(data, data.liquid(gain, chip).counts(data.part(data.train)).numpy(), penalty)
+
+
+def with_noise(data: Modality, gain: float, penalty: float, chip: int, levels: tuple[float, ...] = NOISE, redraw: str = "inference") -> list[dict[str, float]]:  # fmt: skip
+    """Test accuracy by read noise: the readout learned from noisy features of that chip, or from noiseless ones.
+
+    `redraw` as for `ResistiveLiquid.counts`. The first level is none.
+    """
     clean, found = None, []
     for level in levels:
         cells = device("rram_formed").replaced(read=level)
         liquid = data.liquid(gain, chip, device=cells)
-        x: Tensor = liquid.counts(data.ev, reading=READING if level else None)
+        x: Tensor = liquid.counts(data.ev, reading=READING if level else None, redraw=redraw)
         clean = x.numpy() if clean is None else clean
         mixed = np.where(data.test[:, None], x.numpy(), clean)
         found.append(

@@ -23,6 +23,7 @@ from snnkit.layers import (
     clamp_delays,
     delay_excess,
     delay_parameters,
+    delay_unroundness,
     rounded_delays,
 )  # fmt: skip
 from snnkit.neurons import LIF
@@ -183,6 +184,31 @@ def test_training_aids_rounding_and_nets_know_it():
         plain(x)
     seen = activity.layers["0"]
     assert seen.synops * 1.0 == want.layers["0"].synops > 0 and (seen.fan_in, seen.neurons) == (9, 0)
+
+
+def test_a_penalty_draws_delays_to_whole_steps():
+    g = torch.Generator().manual_seed(0)
+    net = Sequential(
+        DelayedConv2d(2, 4, 3, max_delay=6 * MS, dt=MS, generator=g),
+        DelayedLinear(4, 5, max_delay=6 * MS, dt=MS, generator=g),
+    )
+    for step, grid in ((None, 1.0), (2 * MS, 2.0)):
+        before = [m.delay.detach().clone() for m in net]
+        optimiser = torch.optim.SGD([m.delay for m in net], lr=2.0)
+        first = delay_unroundness(net, step)
+        for _ in range(200):
+            optimiser.zero_grad()
+            delay_unroundness(net, step).backward()
+            optimiser.step()
+        assert float(first.detach()) > 0.3 and float(delay_unroundness(net, step).detach()) < 1e-3
+        for m, d in zip(net, before, strict=True):
+            near = (m.delay.detach() / grid - (m.delay.detach() / grid).round()).abs()
+            assert float(near.max()) < 0.05 and float((m.delay.detach() - d).abs().max()) <= grid / 2 + 1e-3
+            m.delay.data = d + 0.3 * torch.rand(d.shape, generator=g)
+    with pytest.raises(UserError, match="positive time"):
+        delay_unroundness(net, -1.0)
+    with pytest.raises(UserError, match="no DelayedLinear"):
+        delay_unroundness(Sequential(Flatten()))
 
 
 def test_synops_of_one_axis_of_space():

@@ -570,12 +570,26 @@ def test_everything_that_has_no_exact_form_is_named():
         (lambda: run(Sequential(Linear(4, 2), LeakyIntegrator(tau=TM, dt=MS)), s).output.maximum(), "jumps"),
         (lambda: run(Sequential(Linear(4, 2), *leaks()), s).output.at([2.0, 1.0]), "in order"),
         (lambda: run(Sequential(Linear(4, 4), cell(tau_mem=[TM] * 3)), s), "tau_mem has shape"),
+        (lambda: run(good, replace(s, channel=s.channel + 4)), r"channels lie in 0\.\.3"),
+        (lambda: run(good, replace(s, begin=torch.tensor([0, 2]))), "begin rises"),
+        (lambda: run(good, replace(s, time=s.time * math.nan)), "finite and in order"),
+        (lambda: run(good, replace(s, time=s.time.float())), "float64"),
+        (lambda: run(good, replace(s, value=torch.ones(3))), "equally long"),
     ]
     for call, message in cases:
         with pytest.raises(UserError, match=message):
             call()
     with pytest.raises(TypeError, match="takes Spikes"):
         run(good, [1, 2])
+    two = Spikes.from_lists([([0.2, 0.3], [0, 1]), ([0.1], [2])], channels=4, duration=1.0)
+    run(good, two)
+    with pytest.raises(UserError, match="in order within a sample"):
+        run(good, replace(two, time=torch.tensor([0.3, 0.2, 0.1]).double()))
+    for name in ("weight", "delay"):
+        late = Sequential(DelayedLinear(4, 4, max_delay=MS, dt=MS), cell())
+        getattr(late[0], name).data[0, 0] = math.nan
+        with pytest.raises(UserError, match=f"a {name} is NaN"):
+            run(late, s)
 
 
 def test_a_network_that_keeps_itself_firing_is_stopped():

@@ -142,6 +142,7 @@ _READS: dict[str, Callable[[EventProp, Any], Tensor]] = {
 
 def _spikes(x: Any, dt: float) -> Spikes:
     if isinstance(x, Spikes):
+        x.check()
         return x
     if isinstance(x, Tensor):
         if x.requires_grad:
@@ -157,6 +158,8 @@ def _spikes(x: Any, dt: float) -> Spikes:
 def _weights(layer: nn.Module, gain: Tensor) -> Tensor:
     """neurons x inputs, as jumps of the current of membranes whose threshold is 1."""
     weight = layer.weight.t() if isinstance(layer, DelayedLinear) else layer.weight
+    if not bool(torch.isfinite(weight).all()):  # type: ignore[arg-type]
+        raise UserError("eventprop: a weight is NaN or infinite; try a smaller learning rate")
     return weight.double() * gain[:, None]  # type: ignore[operator]
 
 
@@ -165,6 +168,8 @@ def _delays(layer: nn.Module, less: float = 0.0) -> Tensor | None:
     if not isinstance(layer, DelayedLinear):
         n, m = layer.out_features, layer.in_features
         return torch.full((n, m), less, dtype=torch.float64) if less else None  # type: ignore[arg-type]
+    if not bool(torch.isfinite(layer.delay).all()):
+        raise UserError("eventprop: a delay is NaN or infinite; try a smaller learning rate for the delays")
     steps = layer.delay.double().clamp(0, layer.longest)
     if layer.form == "integer":
         steps = steps + ((steps + 0.5).floor() - steps).detach()

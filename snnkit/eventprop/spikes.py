@@ -145,6 +145,38 @@ class Spikes:
             )
         return self
 
+    def check(self) -> None:
+        """Refuse lists that were put together wrongly; what `from_events` and `from_lists` make is right.
+
+        Raises:
+            UserError: saying what does not hold.
+        """
+        t, c, begin = self.time.detach(), self.channel, self.begin
+        ends = (
+            len(begin) > 0
+            and int(begin[0]) == 0
+            and int(begin[-1]) == len(t)
+            and bool((begin.diff() >= 0).all())
+        )
+        inside = torch.ones(max(0, len(t) - 1), dtype=torch.bool)  # neighbours of one sample
+        if ends and len(t) > 1:
+            between = begin[(begin > 0) & (begin < len(t))]
+            inside[between - 1] = False
+        good = {
+            "time is float64, on the CPU": t.dtype == torch.float64 and t.device.type == "cpu",
+            "time, channel and value are equally long": len(c) == len(t)
+            and (self.value is None or len(self.value) == len(t)),
+            "begin rises from 0 to the number of spikes": ends,
+            f"channels lie in 0..{self.channels - 1}": len(c) == 0
+            or 0 <= int(c.min()) <= int(c.max()) < self.channels,
+            "times are finite and in order within a sample": bool(torch.isfinite(t).all())
+            and not bool((t.diff()[inside] < 0).any()),
+        }
+        if wrong := [rule for rule, kept in good.items() if not kept]:
+            raise UserError(
+                f"Spikes: it must hold that {'; '.join(wrong)}. Spikes.from_lists(...) sees to it"
+            )
+
     def arrays(self) -> Events:
         """What the kernels take."""
         value = None if self.value is None else self.value.detach().numpy()

@@ -10,6 +10,7 @@ from snnkit.layers.delay_training import (
     clamp_delays,
     delay_excess,
     delay_parameters,
+    delay_unroundness,
     rounded_delays,
 )
 from snnkit.layers.delayed_conv import DelayedConv1d, DelayedConv2d
@@ -41,6 +42,7 @@ __all__ = [
     "clamp_delays",
     "clamp_after",
     "delay_excess",
+    "delay_unroundness",
     "rounded_delays",
     "Conv2d",
     "AvgPool2d",

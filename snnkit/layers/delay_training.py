@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,29 @@ def delay_excess(net: nn.Module, longest: float = 0.0) -> Tensor:
     ]
     if not parts:
         raise UserError("delay_excess: the network has no DelayedLinear or DelayedConv with delays")
+    return torch.cat(parts).mean()
+
+
+def delay_unroundness(net: nn.Module, step: float | None = None) -> Tensor:
+    """A penalty that draws delays to whole steps, so that rounding them costs little: mean of sin²(π·d/step) over all delays.
+
+    Add it to the loss, times a factor that grows while training. `step` is what the chip counts delays in [s]; default the dt of
+    each layer.
+
+    >>> from snnkit.layers import DelayedLinear
+    >>> layer = DelayedLinear(2, 1, max_delay=4e-3, dt=1e-3, initial_delay=3e-3)
+    >>> round(delay_unroundness(layer).item(), 3), round(delay_unroundness(layer, step=2e-3).item(), 3)
+    (0.0, 1.0)
+    """
+    if step is not None and not 0 < step < math.inf:
+        raise UserError(f"delay_unroundness: step is a positive time in seconds, got {step!r}")
+    parts = [
+        (math.pi * layer.delay * (1.0 if step is None else layer.dt / step)).sin().square().flatten()
+        for layer in _delayed(net)
+        if layer.longest
+    ]
+    if not parts:
+        raise UserError("delay_unroundness: the network has no DelayedLinear or DelayedConv with delays")
     return torch.cat(parts).mean()
 
 

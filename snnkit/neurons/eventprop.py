@@ -14,6 +14,8 @@ t), and moving a spike moves that jump, so τ = dg/dt. On the grid that is the g
 
 whatever linear layer it comes through: weights, convolutions, delays, recurrence. The difference along time is made by a
 state `later` that is always zero: its adjoint at step n is g[n + 1], at borders of chunks too.
+
+Here time has steps; `snnkit.eventprop` runs the same layers from event to event, without them.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def peak(v, i, tm, ts):
     q = (tm - ts) / tm * (v / i - 1.0)
     if q <= -1.0:
         return math.inf
-    share = 1.0 - 0.5 * q if abs(q) < ALIKE else math.log1p(q) / q
+    share = math.log1p(q) / q if q != 0.0 else 1.0
     return ts * (1.0 - v / i) * share
 
 

@@ -20,7 +20,7 @@ SOURCE = "Diehl & Cook, Front Comput Neurosci 9:99 (2015); code github.com/peter
 CHOICES = {"dataset": ("mnist", "fashionmnist")}
 PUBLISHED = {400: "0.870 (several passes)", 100: "0.829 (several passes)"}
 BARS = {(400, 20_000): 0.85, (400, 60_000): 0.88, (100, 20_000): 0.80}  # of MNIST
-GROWING = (0, 30, 300, 3000)  # images after which weights are kept for the picture, and at the end
+GROWING = (0, 300, 1000, 3000)  # images after which weights are kept for the picture, and at the end
 DRAWN = 12  # neurons of that picture
 Data = dict[str, tuple[NDArray, NDArray]]
 

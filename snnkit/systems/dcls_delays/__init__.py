@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from torch.nn import functional as F
 
+from snnkit import hardware
 from snnkit.systems.dcls_delays.data import CONFIGS, Task, load
 from snnkit.systems.dcls_delays.network import ARMS, FIXED, LEARNED, SHORT, has_delays
 from snnkit.systems.dcls_delays.pictures import draw_accuracy, draw_delays
@@ -23,15 +25,21 @@ PUBLISHED = {
 }
 BARS = {"coincidence": 0.98, "fsdd": 0.95, "shd": 0.93}  # of learned delays, last epoch
 BLIND = 0.38  # of six lags, what has no memory tells lag 0 from the others: 2/6, and the chance of a thousand samples
+HOLD = ("loihi", "loihi2", "spinnaker", "spinnaker2", "truenorth", "speck", "xylo")
 Found = dict[str, list[dict[str, Any]]]
 
 
 def run(setting: Setting) -> Reproduction:
     """Every arm and seed: accuracy of the last epoch and of the one chosen on validation, delays over training, energy."""
     start = time.perf_counter()
+    found = {arm: [measure(setting, arm, seed) for seed in setting.seeds] for arm in ARMS}
+    return outcome(setting, found, time.perf_counter() - start)
+
+
+def outcome(setting: Setting, found: Found, seconds: float) -> Reproduction:
+    """The table and pictures of what `measure` found, by arm and seed; learned delays have to be among the arms."""
     name = str(setting.dataset)
-    found: Found = {arm: [measure(setting, arm, seed) for seed in setting.seeds] for arm in ARMS}
-    rows = [*_accuracies(name, found), *_orders(name, found), *_costs(found)]
+    rows = [*_accuracies(name, found), *_orders(name, found), *_costs(found, CONFIGS[name].longest)]
     return Reproduction(
         "dcls-delays",
         f"{TITLE}: {name}",
@@ -39,8 +47,8 @@ def run(setting: Setting) -> Reproduction:
         rows,
         _differs(name),
         setting,
-        time.perf_counter() - start,
-        {"arms": found},
+        seconds,
+        {"arms": found, "delays on chips": {c: room_for_delays(c, CONFIGS[name].longest) for c in HOLD}},
         {
             "delays": lambda f: draw_delays(f, found[LEARNED][0]),
             "accuracy": lambda f: draw_accuracy(f, found),
@@ -99,19 +107,41 @@ def _accuracies(name: str, found: Found) -> list[Measured]:
 
 
 def _orders(name: str, found: Found) -> list[Measured]:
-    """Learned above fixed, fixed above none, seed by seed; the lags need no fixed delays, which may hold them by chance."""
+    """Learned above fixed, fixed above none, seed by seed; lags between two channels fixed delays may hold by chance."""
     rows = []
     for better, worse in ((LEARNED, FIXED), (FIXED, SHORT), (LEARNED, SHORT)):
+        if not {better, worse} <= set(found):
+            continue
         pairs = zip(found[better], found[worse], strict=True)
         gain = tuple(a["last"] - b["last"] for a, b in pairs)
-        rows.append(
-            Measured(f"{better} minus {worse}", gain, bar="above 0", passed=sum(gain) > 0, note="last epoch")
-        )
+        wanted = name != "coincidence" or FIXED not in (better, worse)
+        bar, passed = ("above 0", sum(gain) > 0) if wanted else ("", None)
+        rows.append(Measured(f"{better} minus {worse}", gain, bar=bar, passed=passed, note="last epoch"))
     return rows
 
 
-def _costs(found: Found) -> list[Measured]:
-    return [row for arm, runs in found.items() for row in energy_rows([r["energy"] for r in runs], arm)]
+def _costs(found: Found, longest: int) -> list[Measured]:
+    """Energy by arm and chip; for arms with delays also whether the chip holds them, as the energy leaves that out."""
+    rows = []
+    for arm, runs in found.items():
+        energy = [r["energy"] for r in runs]
+        for chip, row in zip(energy[0]["chips"], energy_rows(energy, arm), strict=True):
+            said = [row.note, room_for_delays(chip, longest)] if has_delays(arm) else [row.note]
+            rows.append(replace(row, note="; ".join(filter(None, said))))
+    return rows
+
+
+def room_for_delays(name: str, longest: int) -> str:
+    """What a chip makes of synaptic delays of up to `longest` steps, in words."""
+    figure = hardware.chip(name).limit.get("delay_steps")
+    if figure is None:
+        return f"delays up to {longest} steps: no limit published, what holding them costs is left out"
+    most, sure = int(figure.value), int(figure.low)
+    if longest > most:
+        return f"refuses delays up to {longest} steps: " + (f"it holds {most}" if most else "it has none")
+    if longest > sure:
+        return f"holds delays up to {most} steps, {sure} for certain; these take {longest}"
+    return f"holds delays up to {most} steps; these take {longest}"
 
 
 def _differs(name: str) -> str:

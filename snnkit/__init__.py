@@ -63,6 +63,8 @@ _CONTENTS = {
         "Stream",
         "checkpoint",
         "DelayedLinear",
+        "DelayedConv1d",
+        "DelayedConv2d",
         "DelayWidth",
         "delay_parameters",
         "clamp_delays",
@@ -70,6 +72,11 @@ _CONTENTS = {
         "rounded_delays",
         "LMU",
         "L2MU",
+        "Feedback",
+        "Lateral",
+        "SpikingLSTM",
+        "SpikingGRU",
+        "LiquidLIF",
     ],
     "snnkit.liquid": ["Liquid", "Projection"],
     "snnkit.activity": ["Activity", "trace"],
@@ -81,7 +88,10 @@ _CONTENTS = {
 _ROOMS = {
     "surrogate": "snnkit.neurons.surrogate",
     "losses": "snnkit.training.losses",
-    **{room: f"snnkit.{room}" for room in ["conversion", "datasets", "encoders", "hardware", "interop"]},
+    **{
+        room: f"snnkit.{room}"
+        for room in ["conversion", "datasets", "encoders", "eventprop", "hardware", "interop"]
+    },
     **{
         room: f"snnkit.{room}"
         for room in ["kernels", "layers", "liquid", "neurons", "plasticity", "systems", "training"]
@@ -96,6 +106,7 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         conversion,
         datasets,
         encoders,
+        eventprop,
         hardware,
         interop,
         kernels,
@@ -117,13 +128,20 @@ if TYPE_CHECKING:  # the same table for type checkers and editors
         AvgPool2d,
         BatchNorm,
         Conv2d,
+        DelayedConv1d,
+        DelayedConv2d,
         DelayedLinear,
         DelayWidth,
         Dropout,
+        Feedback,
         Flatten,
+        Lateral,
         Linear,
+        LiquidLIF,
         Recurrent,
         Sequential,
+        SpikingGRU,
+        SpikingLSTM,
         Stream,
         SumPool2d,
         checkpoint,

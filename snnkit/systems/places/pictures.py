@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,8 @@ def _similarity(figure: Any, route: Route, matrices: dict[str, scores.Matrix]) -
     ):
         low, high = (0, 1) if name == "truth" else np.quantile(matrix, (0.05, 0.999))
         axes.imshow(matrix, aspect="auto", cmap="magma", vmin=low, vmax=high, interpolation="nearest")
-        axes.set(title=name, xlabel="query")
+        axes.set_xlabel("query")
+        axes.set_title("\n".join(textwrap.wrap(name, 20)), fontsize="small")
     figure.axes[0].set_ylabel("place")
 
 

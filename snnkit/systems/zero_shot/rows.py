@@ -39,14 +39,9 @@ def _supervised(found: dict[str, Any]) -> list[Measured]:
                 f"{name}: the same by cross-validation on the training set", found["crossed"], bar, note=note
             )
             out.append(crossed)
-        plain = found["baseline"][k]["accuracy"]
-        out.append(
-            Measured(
-                f"{name}: linear readout of plain event counts",
-                (plain,),
-                note="no liquid: the same regression on the number of events of each input channel",
-            )
-        )
+        plain = found["baseline"][k]
+        note = f"no liquid: the same regression on the number of events of each input channel; {plain['crossed']:.3f} by cross-validation on the training set"
+        out.append(Measured(f"{name}: linear readout of plain event counts", (plain["accuracy"],), note=note))
         for key, label, note in VARIANTS:
             out.append(Measured(f"{name}: {label}", tuple(c[key] for c in chips), note=note))
     voices = [float(np.mean(c["new voices"])) for c in found["supervised"][1]]
@@ -58,7 +53,7 @@ def _noise(found: dict[str, Any]) -> list[Measured]:
     out = []
     for k, (name, _, _) in enumerate(BARS):
         chips = found["noise"][k]
-        ideal = np.mean([c[0]["accuracy"] for c in chips])
+        ideal = float(np.mean([c[0]["accuracy"] for c in chips]))
         for i, level in enumerate(row["noise"] for row in chips[0]):
             values = tuple(c[i]["accuracy"] for c in chips)
             good = float(np.mean(values)) >= ideal - 0.02 if level == 0.05 else None

@@ -80,6 +80,23 @@ def test_training_learns_and_tells_the_best_epoch():
     assert len(found["rates"]) == 4 and all(0 <= r <= 1 for r in found["rates"][-1].values())
 
 
+def test_training_samples_are_moved_and_thinned():
+    x = torch.arange(1.0, 7).view(6, 1, 1).expand(6, 50, 2)
+    moved = network.varied(x, config(shift=2), torch.Generator().manual_seed(0))
+    kinds = {tuple(moved[:, b, 0].int().tolist()) for b in range(50)}
+    assert kinds == {
+        (3, 4, 5, 6, 0, 0),
+        (2, 3, 4, 5, 6, 0),
+        (1, 2, 3, 4, 5, 6),
+        (0, 1, 2, 3, 4, 5),
+        (0, 0, 1, 2, 3, 4),
+    }
+    assert torch.equal(moved[..., 0], moved[..., 1])
+    thin = network.varied(x, config(lost=0.25), torch.Generator().manual_seed(0))
+    assert 0.6 < float((thin > 0).float().mean()) < 0.9 and torch.equal(thin[thin > 0], x[thin > 0])
+    assert network.varied(x, config(), torch.Generator()) is x
+
+
 @needs_data
 def test_nobody_is_on_two_sides():
     motion = data.load("har", None, 0, None)

@@ -17,7 +17,7 @@ RATE, STEPS, HOP = (
     40,
     10,
 )  # of motion: steps per second, steps per window and from one window to the next
-BRAILLE_BIN = 4  # steps of 5 ms that become one
+BRAILLE_BIN = 8  # steps of 5 ms that become one
 VALID = 0.2  # of the people (motion) or recordings (braille) that are not for testing
 
 
@@ -117,7 +117,7 @@ def resampled(signal: NDArray, times: NDArray, labels: NDArray) -> tuple[NDArray
 
 
 def braille(root: Any, seed: int) -> Data:
-    """Spike counts of 12 channels in 64 steps of 20 ms; splits by content, so that no recording is on two sides."""
+    """Spike counts of 12 channels in 32 steps of 40 ms; splits by content, so that no recording is on two sides."""
     kept = _not_for_testing("braille", root)
     train, valid = kept.split(VALID, seed=seed)
     a, b, c = (_letters(ds) for ds in (train, valid, datasets.load("braille", "test", root=root)))

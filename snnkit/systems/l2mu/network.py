@@ -24,7 +24,7 @@ Pair = tuple[float, float]
 class Config:
     """Sizes and schedule. `front` is the width of the stage that makes spikes of real numbers, 0 for input that is spikes.
 
-    u, m, h, out: (β, θ) of the populations at the start, as published for braille with 7 letters.
+    u, m, h, out: (β, θ) of the populations at the start; the defaults are published for braille with 7 letters.
     """
 
     inputs: int
@@ -42,6 +42,8 @@ class Config:
     m: Pair = (0.2, 0.4)
     h: Pair = (0.45, 0.65)
     out: Pair = (0.6, 0.15)
+    shift: int = 0  # training samples are moved in time by up to so many steps
+    lost: float = 0.0  # and lose this part of their cells
 
     @property
     def loop(self) -> int:
@@ -156,6 +158,7 @@ def train(
         net.train()
         for ids in torch.randperm(len(data.train.y), generator=generator).split(config.batch):
             x, y = data.train.batch(ids)
+            x = varied(x, config, generator)
             optimiser.zero_grad()
             F.cross_entropy(net(x).sum(0), y).backward()
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -169,6 +172,19 @@ def train(
     last = accuracy(net, data.test)
     net.load_state_dict(kept)
     return {"valid": best, "last": last, "curve": curve, "rates": rates}
+
+
+def varied(x: Tensor, config: Config, generator: torch.Generator) -> Tensor:
+    """Samples `T B N`, each moved in time (silence comes in) and with cells that are lost, as the configuration says."""
+    if config.shift:
+        T, B, N = x.shape
+        by = torch.randint(-config.shift, config.shift + 1, (B,), generator=generator)
+        source = torch.arange(T).unsqueeze(1) - by
+        inside = ((source >= 0) & (source < T)).unsqueeze(2)
+        x = x.gather(0, source.clamp(0, T - 1).unsqueeze(2).expand(T, B, N)) * inside
+    if config.lost:
+        x = x * (torch.rand(x.shape, generator=generator) >= config.lost)
+    return x
 
 
 @torch.no_grad()

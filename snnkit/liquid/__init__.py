@@ -10,18 +10,20 @@ from snnkit.liquid.projection import Projection
 from snnkit.liquid.state import LiquidState, Run
 
 _LATER = {name: "snnkit.liquid.readout" for name in ("LiquidFeatures", "RidgeReadout", "SoftmaxReadout")}
+_LATER |= {"ResistiveLiquid": "snnkit.liquid.resistive"}
 
 __all__ = [
     "Liquid", "Projection", "LiquidState", "Run", "save", "load", "counts", "filtered",
-    "LiquidFeatures", "RidgeReadout", "SoftmaxReadout",
+    "ResistiveLiquid", "LiquidFeatures", "RidgeReadout", "SoftmaxReadout",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from snnkit.liquid.readout import LiquidFeatures, RidgeReadout, SoftmaxReadout
+    from snnkit.liquid.resistive import ResistiveLiquid
 
 
 def __getattr__(name: str) -> Any:
-    """Readouts when first asked for: scikit-learn takes its time to import."""
+    """When first asked for: scikit-learn and hardware take their time to import."""
     if name not in _LATER:
         raise AttributeError(f"snnkit.liquid has no {name!r}")
     return getattr(import_module(_LATER[name]), name)

@@ -1,6 +1,7 @@
 """Training: losses, the training loop, evaluation and weights on disk."""
 
 from snnkit.training.checkpoint import CheckpointError, load_weights, save_weights
+from snnkit.training.contrastive import Embedding, contrastive_loss
 from snnkit.training.evaluation import Evaluation, evaluate, predict
 from snnkit.training.loop import Epoch, FitResult, fit
 from snnkit.training.losses import (
@@ -27,6 +28,8 @@ __all__ = [
     "rate_scores",
     "membrane_scores",
     "class_scores",
+    "contrastive_loss",
+    "Embedding",
     "RateBounds",
     "rate_penalty",
     "spikes_of",

@@ -17,7 +17,9 @@ def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Small and in seconds: shows that it runs.")] = False,
     seeds: Annotated[
         int | None,
-        typer.Option("--seeds", min=1, help="How many seeds, from --seed on; 3 unless the system wants more."),
+        typer.Option(
+            "--seeds", min=1, help="How many seeds, from --seed on; 3 unless the system wants more."
+        ),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Where the system offers several.")] = None,
     neurons: Annotated[int | None, typer.Option(help="Size, where the system offers several.")] = None,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 from snnkit.systems.reproduction import Reproduction, Setting
 from snnkit.systems.zero_shot import operations, pairs, supervised, trained
@@ -37,7 +37,7 @@ class Plan:
     tuning: tuple[int, ...] = supervised.TUNING_CHIPS
     held: tuple[tuple[int, int], ...] = pairs.PAIRS
     steps: int = 300
-    losses: tuple[tuple[float, str], ...] = tuple(product((1.0, 0.1), ("soft", "mask")))
+    losses: tuple[tuple[float, Literal["soft", "mask"]], ...] = tuple(product((1.0, 0.1), ("soft", "mask")))
     noise: tuple[float, ...] = supervised.NOISE
     step_noise: tuple[float, ...] = (0.0, 0.05, 0.1)
     encoders: tuple[tuple[int, int], ...] = ((8, 9), (0, 1), (4, 5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,7 +29,12 @@ class Training:
     steps: int = 300
     batch: int = 128
     temperature: float = 1.0
-    same_class: str = "soft"
+    same_class: Literal["soft", "mask"] = "soft"
+
+    def loss(self, a: Tensor, b: Tensor, classes: NDArray[np.int64]) -> Tensor:
+        """Contrastive, of the embeddings of both senses: row k of either is of class k."""
+        found = torch.from_numpy(classes)
+        return contrastive_loss(a, b, found, temperature=self.temperature, same_class=self.same_class)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,13 +94,7 @@ def train(features: Features, seen: Sequence[int], training: Training, seed: int
         classes = rng.integers(len(seen), size=training.batch)
         picks = [one_of_each(of, classes, rng) for of in members]
         a, b = (net(values[ids]) for net, values, ids in zip(nets, x, picks, strict=True))
-        loss = contrastive_loss(
-            a,
-            b,
-            torch.from_numpy(classes),
-            temperature=training.temperature,
-            same_class=training.same_class,  # type: ignore[arg-type]
-        )
+        loss = training.loss(a, b, classes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

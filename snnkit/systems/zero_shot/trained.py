@@ -21,7 +21,7 @@ from snnkit.systems.zero_shot.pairs import (
     retrieval,
     rows_by_class,
 )
-from snnkit.training.contrastive import Embedding, contrastive_loss
+from snnkit.training.contrastive import Embedding
 
 
 class Encoder(nn.Module):
@@ -61,13 +61,7 @@ def held_out(both: Sequence[Modality], gains: Sequence[float], pair: tuple[int, 
         a, b = (
             net(x[:, one_of_each(of, classes, rng)]) for net, x, of in zip(nets, dense, members, strict=True)
         )
-        loss = contrastive_loss(
-            a,
-            b,
-            torch.from_numpy(classes),
-            temperature=training.temperature,
-            same_class=training.same_class,  # type: ignore[arg-type]
-        )
+        loss = training.loss(a, b, classes)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

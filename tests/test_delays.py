@@ -560,11 +560,10 @@ def test_agrees_with_the_dcls_package(version, form, tolerance):
 def test_the_page_of_delays_runs():
     page = (Path(__file__).parent.parent / "docs" / "delays.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 4
     scope: dict = {}
-    exec("\n".join(blocks), scope)  # noqa: S102 (the examples of our own page)
-    assert (
-        len(blocks) == 3
-        and scope["net"][0].sigma == pytest.approx(0.5)
-        and scope["chip"][0].form == "integer"
-    )
+    exec("\n".join(blocks[:3]), scope)  # noqa: S102 (the examples of our own page)
+    assert scope["net"][0].sigma == pytest.approx(0.5) and scope["chip"][0].form == "integer"
+    exec(blocks[3], scope)  # noqa: S102
+    assert scope["found"].spikes["1"].counts().sum() > 0 and scope["net"][0].delay.grad.abs().sum() > 0
     assert scope["cell"].gradient == "eventprop"

@@ -99,7 +99,7 @@ def main() -> None:
     densities = DENSITIES[::2] if args.quick else DENSITIES
     repeats = 5 if args.quick else 11
     print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {repeats}, milliseconds; gemm by {products.library()}"
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {repeats}, milliseconds; gemm by {products.provider()}"
     )
     head = ("rows x n_in x n_out", "density", "event", "gemm", "ratio", "dense", "ratio")
     print(

@@ -107,7 +107,7 @@ def test_results_and_gradients_are_those_of_the_dense_product(any_size, density,
     ],
 )
 def test_the_density_decides_each_product(any_size, products, monkeypatch, library, density, expected):
-    monkeypatch.setattr(dense.products, "library", lambda: library)
+    monkeypatch.setattr(dense.products, "provider", lambda: library)
     weight = weights().requires_grad_()
     spike_linear(spikes(density=density), weight).sum().backward()
     assert products == expected

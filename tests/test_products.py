@@ -82,4 +82,4 @@ def test_an_operator_that_has_changed_is_left_alone():
 
     assert not products._answers(other)
     assert not products._answers(lambda x, w, *_: x @ w.t() + 1)
-    assert products.library() in ("oneDNN", "torch")
+    assert products.provider() in ("oneDNN", "torch")

@@ -213,11 +213,11 @@ def info(as_json: Json = False, seed: Seed = 0, out: OutFile = None) -> None:
 def _products(dense: Any) -> str:
     """Which products Linear takes on this machine, in words."""
     above = "bfloat16 terms where asked for" if dense.can_split() else "no bfloat16 terms"
-    library = {"torch": "sgemm"}.get(dense.products.library(), dense.products.library())
+    provider = dense.products.provider()
     forward, gradient = dense.limits()
     return (
         f"event-driven up to {100 * forward:g} % spikes (weight gradient {100 * gradient:g} %), "
-        f"{library} above; {above}"
+        f"{'sgemm' if provider == 'torch' else provider} above; {above}"
     )
 
 

@@ -159,7 +159,7 @@ def split_linear(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> 
 
 def limits() -> tuple[float, float]:
     """Densities up to which products are event-driven on this machine: of y, and of dW."""
-    highest = 1.0 if products.library() == "torch" else CROSSOVER_ONEDNN
+    highest = 1.0 if products.provider() == "torch" else CROSSOVER_ONEDNN
     return min(CROSSOVER, highest), min(CROSSOVER_WEIGHT, highest)
 
 
@@ -196,12 +196,6 @@ def _(x, grad):
     return x.new_empty(grad.shape[1], x.shape[1])
 
 
-def _forward_mode() -> bool:
-    """Whether forward-mode differentiation runs. What is kept for it stays in memory even under checkpointing, so not
-    otherwise; a torch that does not tell keeps it."""
-    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
-
-
 class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> Tensor:
@@ -210,7 +204,7 @@ class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs[:2])
-        if _forward_mode():
+        if products.forward_mode():
             ctx.save_for_forward(*inputs[:2])
 
     @staticmethod
@@ -231,9 +225,9 @@ class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, weight: Tensor, bias: Tensor | None, terms: int) -> tuple:
         """Many products at once are torch's."""
-        y = _first(x, in_dims[0]) @ _first(weight, in_dims[1]).transpose(-1, -2)
+        y = products.in_front(x, in_dims[0]) @ products.in_front(weight, in_dims[1]).transpose(-1, -2)
         if bias is not None:
-            y = y + _first(bias, in_dims[2]).unsqueeze(-2)
+            y = y + products.in_front(bias, in_dims[2]).unsqueeze(-2)
         return y, 0
 
 
@@ -245,7 +239,7 @@ class _SpikeLinearWeight(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
-        if _forward_mode():
+        if products.forward_mode():
             ctx.save_for_forward(*inputs)
 
     @staticmethod
@@ -262,12 +256,7 @@ class _SpikeLinearWeight(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, x: Tensor, grad: Tensor) -> tuple:
-        return _first(grad, in_dims[1]).transpose(-1, -2) @ _first(x, in_dims[0]), 0
-
-
-def _first(x: Tensor, axis: int | None) -> Tensor:
-    """The axis of vmap in front, of length one where x has none."""
-    return x.unsqueeze(0) if axis is None else x.movedim(axis, 0)
+        return products.in_front(grad, in_dims[1]).transpose(-1, -2) @ products.in_front(x, in_dims[0]), 0
 
 
 def spike_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, terms: int = 0) -> Tensor:

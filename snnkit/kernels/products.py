@@ -44,7 +44,7 @@ def _answers(operator: Any) -> bool:
         return False
 
 
-def library() -> str:
+def provider() -> str:
     """The library that multiplies float32 matrices on the CPU: "oneDNN", or "torch" for its own choice."""
     return "oneDNN" if _operator() is not None else "torch"
 
@@ -86,6 +86,17 @@ def _(a, b):
     return a.new_empty(a.shape[0], b.shape[1])
 
 
+def forward_mode() -> bool:
+    """Whether forward-mode differentiation runs. What is kept for it stays in memory even under checkpointing, so not
+    otherwise; a torch that does not tell keeps it."""
+    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
+
+
+def in_front(x: Tensor, axis: int | None) -> Tensor:
+    """The axis of vmap in front, of length one where x has none."""
+    return x.unsqueeze(0) if axis is None else x.movedim(axis, 0)
+
+
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(a: Tensor, b: Tensor) -> Tensor:
@@ -94,7 +105,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
+        if forward_mode():
+            ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
@@ -111,10 +123,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: Any, a: Tensor, b: Tensor) -> tuple:
         """Many products at once are torch's."""
-        a, b = (
-            x.unsqueeze(0) if d is None else x.movedim(d, 0) for x, d in zip((a, b), in_dims, strict=True)
-        )
-        return a @ b, 0
+        return in_front(a, in_dims[0]) @ in_front(b, in_dims[1]), 0
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ chip=...)` and `deploy(graph, target=..., out=..., vectors=...)`.
 from snnkit.hardware.arrays import Arrays
 from snnkit.hardware.catalog import Chip, Figure, UnknownChip, chip, chips
 from snnkit.hardware.crossbar import Crossbar
+from snnkit.hardware.delays import Room, room_for_delays
 from snnkit.hardware.deploy import BadFolder, Deployment, UnknownTarget, deploy, targets
 from snnkit.hardware.devices import DEVICES, Converter, Device
 from snnkit.hardware.energy import NoEnergy, estimate
@@ -26,6 +27,8 @@ __all__ = [
     "EnergyReport",
     "Interval",
     "NoEnergy",
+    "room_for_delays",
+    "Room",
     "place",
     "Placement",
     "DoesNotFit",

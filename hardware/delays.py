@@ -5,6 +5,7 @@ Chips count in whole steps, so everything here does: a delay of d seconds is ⌊
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,43 @@ def combined(nodes: list[Node], shape: tuple[int, int], dt: float) -> Tensor | N
     return torch.from_numpy(total)
 
 
+@dataclass(frozen=True)
+class Room:
+    """What a chip makes of synaptic delays of so many steps: whether it holds them, how many it holds, and that in words.
+
+    `most` is None where nobody has published a limit; `said` is empty where they fit without conditions.
+    """
+
+    holds: bool
+    most: int | None
+    said: str
+
+
+def room_for_delays(chip: Chip, steps: int) -> Room:
+    """Whether a chip holds delays of up to `steps` time steps, beyond the one that every spike takes."""
+    figure = chip.limit.get("delay_steps")
+    if not steps:
+        return Room(True, int(figure.value) if figure else None, "")
+    if figure is None:
+        return Room(
+            True, None, f"{chip.name} has no published limit of delays; what holding them takes is left out"
+        )
+    most = int(figure.value)
+    if not most:
+        return Room(False, 0, f"{chip.name} has no synaptic delays")
+    if steps > most and chip.name == "spinnaker":
+        return Room(
+            True, most, f"beyond {most} steps SpiNNaker adds delay extensions, which take cores of their own"
+        )
+    if steps > most:
+        return Room(False, most, f"{chip.name} holds up to {most:,} steps")
+    if figure.ranged and steps > figure.low:
+        return Room(
+            True, most, f"{figure.low:g} are certain, up to {most:,} depend on the delay slots in use"
+        )
+    return Room(True, most, "")
+
+
 def check_delays(parts: list[Layer], chip: Chip, dt: float | None) -> tuple[list[str], list[str]]:
     """(problems, notes): layers whose longest delay, in steps, is beyond what the chip holds."""
     problems: list[str] = []
@@ -97,23 +135,16 @@ def check_delays(parts: list[Layer], chip: Chip, dt: float | None) -> tuple[list
             )
             continue
         steps = int(whole_steps(layer.delay, step))
+        room = room_for_delays(chip, steps)
         what = f"layer {layer.name}: delays up to {steps:,} steps of {step:g} s ({layer.delay:g} s)"
-        figure = chip.limit.get("delay_steps")
-        most = int(figure.value) if figure else 0
-        if not most and steps:
-            problems.append(f"{what}, but {chip.name} has no synaptic delays; train without (max_delay=0)")
-        elif steps > most and chip.name == "spinnaker":
-            notes.append(
-                f"{what}: beyond {most} steps SpiNNaker adds delay extensions, which take cores of their own"
-            )
-        elif steps > most:
-            short = most * step
+        if room.holds:
+            notes += [f"{what}: {room.said}"] if room.said else []
+        elif room.most:
+            short = room.most * step
             problems.append(
-                f"{what}, limit {most:,}; shorten them (max_delay={short:g}, or training with delay_excess(net, longest={short:g})), "
-                "or take longer steps"
+                f"{what}, but {room.said}; shorten them (max_delay={short:g}, or training with "
+                f"delay_excess(net, longest={short:g})), or take longer steps"
             )
-        elif figure and figure.ranged and steps > figure.low:
-            notes.append(
-                f"{what}: {figure.low:g} are certain, up to {most:,} depend on the delay slots in use"
-            )
+        else:
+            problems.append(f"{what}, but {room.said}; train without (max_delay=0)")
     return problems, notes

@@ -8,7 +8,7 @@ from hardware_cases import conv, dense, graph, lif
 
 import snnkit
 from snnkit.errors import UserError
-from snnkit.hardware import DoesNotFit, chip, estimate, place
+from snnkit.hardware import DoesNotFit, Room, chip, estimate, place, room_for_delays
 from snnkit.hardware.deploy import deploy
 from snnkit.hardware.fixed_point import run
 from snnkit.hardware.graph import UnsupportedGraph, read
@@ -71,7 +71,7 @@ def test_placement_holds_them_against_the_chip():
         assert [p.split(":")[0] for p in said] == ["layer 0", "layer 2"]
         for part in (
             f"up to {most + 1} steps of 0.001 s",
-            f"limit {most}",
+            f"holds up to {most} steps",
             f"max_delay={most * MS:g}",
             "delay_excess",
             name,
@@ -89,6 +89,18 @@ def test_what_lies_between_certain_and_possible_is_a_note():
     assert [n for n in notes if "8 are certain" in n and n.startswith("layer 0")]
     far = place(snnkit.to_nir(network(longest=40), input_shape=(6,)), "spinnaker")
     assert any("delay extensions" in n for n in far.notes)
+
+
+def test_what_a_chip_makes_of_delays_is_said_in_one_place():
+    room = room_for_delays
+    assert room(chip("loihi"), 0) == Room(True, 62, "") == room(chip("loihi"), 8)
+    assert room(chip("loihi"), 30).holds and "8 are certain" in room(chip("loihi"), 30).said
+    assert room(chip("loihi"), 63) == Room(False, 62, "loihi holds up to 62 steps")
+    assert room(chip("spinnaker"), 15) == Room(True, 15, "")
+    assert room(chip("spinnaker"), 16).holds and room(chip("spinnaker"), 16).said
+    assert room(chip("xylo"), 1) == Room(False, 0, "xylo has no synaptic delays")
+    unknown = room(chip("darwin3"), 10_000)
+    assert unknown.holds and unknown.most is None and "no published limit" in unknown.said
 
 
 def test_delays_count_in_the_steps_of_the_chip():

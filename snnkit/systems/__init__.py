@@ -60,7 +60,9 @@ def reproduce(name: str, setting: Setting | None = None) -> Reproduction:
     offers = getattr(module, "CHOICES", {})
     dataset = _chosen(name, "dataset", setting.dataset, offers.get("dataset", ()))
     neurons = _chosen(name, "neurons", setting.neurons, offers.get("neurons", ()))
-    return module.run(replace(setting, dataset=dataset, neurons=neurons))
+    kind = "-".join(str(part) for part in (name, dataset, neurons) if part is not None)
+    keep = None if setting.keep is None else setting.keep / kind  # one folder serves all systems
+    return module.run(replace(setting, dataset=dataset, neurons=neurons, keep=keep))
 
 
 def _chosen(system: str, what: str, given: Any, offered: tuple[Any, ...]) -> Any:

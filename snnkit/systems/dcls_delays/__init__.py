@@ -48,7 +48,7 @@ def outcome(setting: Setting, found: Found, seconds: float) -> Reproduction:
         _differs(name),
         setting,
         seconds,
-        {"arms": found, "delays on chips": {c: room_for_delays(c, CONFIGS[name].longest) for c in HOLD}},
+        {"arms": found, "delays on chips": {c: on_chip(c, CONFIGS[name].longest) for c in HOLD}},
         {
             "delays": lambda f: draw_delays(f, found[LEARNED][0]),
             "accuracy": lambda f: draw_accuracy(f, found),
@@ -127,22 +127,18 @@ def _costs(found: Found, longest: int) -> list[Measured]:
     for arm, runs in found.items():
         energy = [r["energy"] for r in runs]
         for chip, row in zip(energy[0]["chips"], energy_rows(energy, arm), strict=True):
-            said = [row.note, room_for_delays(chip, longest)] if has_delays(arm) else [row.note]
+            said = [row.note, on_chip(chip, longest)] if has_delays(arm) else [row.note]
             rows.append(replace(row, note="; ".join(filter(None, said))))
     return rows
 
 
-def room_for_delays(name: str, longest: int) -> str:
-    """What a chip makes of synaptic delays of up to `longest` steps, in words."""
-    figure = hardware.chip(name).limit.get("delay_steps")
-    if figure is None:
-        return f"delays up to {longest} steps: no limit published, what holding them costs is left out"
-    most, sure = int(figure.value), int(figure.low)
-    if longest > most:
-        return f"refuses delays up to {longest} steps: " + (f"it holds {most}" if most else "it has none")
-    if longest > sure:
-        return f"holds delays up to {most} steps, {sure} for certain; these take {longest}"
-    return f"holds delays up to {most} steps; these take {longest}"
+def on_chip(name: str, longest: int) -> str:
+    """What a chip makes of delays of up to `longest` steps, in words."""
+    room = hardware.room_for_delays(hardware.chip(name), longest)
+    head = f"delays up to {longest} steps"
+    if not room.holds:
+        return f"refused: {head}, but {room.said}"
+    return f"{head} fit" + (f": {room.said}" if room.said else f" (it holds {room.most})")
 
 
 def _differs(name: str) -> str:

@@ -57,6 +57,13 @@ def load(dataset: str, root: Any, seed: int, limit: int | None) -> Data:
     return Data(a, b, c, data.classes, data.dt, data.names)
 
 
+def joined(data: Data) -> Data:
+    """With the validation samples among those for training."""
+    a, b = data.train, data.valid
+    who = np.concatenate([a.who, b.who]) if len(a.who) else a.who
+    return replace(data, train=Part(torch.cat([a.x, b.x]), torch.cat([a.y, b.y]), who))
+
+
 def _not_for_testing(name: str, root: Any) -> Any:
     train, valid = (datasets.load(name, split, root=root) for split in ("train", "valid"))
     return replace(train, ids=np.concatenate([train.ids, valid.ids]))

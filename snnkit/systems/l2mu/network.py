@@ -44,6 +44,7 @@ class Config:
     out: Pair = (0.6, 0.15)
     shift: int = 0  # training samples are moved in time by up to so many steps
     lost: float = 0.0  # and lose this part of their cells
+    again: bool = False  # once validation has had its say, another network learns from its samples too
 
     @property
     def loop(self) -> int:
@@ -147,13 +148,19 @@ def radius(matrix: Tensor) -> Tensor:
 
 
 def train(
-    net: nn.Module, data: Data, config: Config, generator: torch.Generator, say: Callable[[str], None]
+    net: nn.Module,
+    data: Data,
+    config: Config,
+    generator: torch.Generator,
+    say: Callable[[str], None],
+    *,
+    best: bool = True,
 ) -> dict:
-    """Adam on the cross-entropy of the sums over time; the epoch that is best in validation is the one that is told."""
+    """Adam on the cross-entropy of the sums over time; the net is left as it was in the epoch best in validation, or in the last."""
     optimiser = torch.optim.Adam(net.parameters(), lr=config.rate)
     steps = config.epochs * -(-len(data.train.y) // config.batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, kept, curve, rates = -1.0, copy.deepcopy(net.state_dict()), [], []
+    most, kept, curve, rates = -1.0, copy.deepcopy(net.state_dict()), [], []
     for epoch in range(config.epochs):
         net.train()
         for ids in torch.randperm(len(data.train.y), generator=generator).split(config.batch):
@@ -167,11 +174,12 @@ def train(
         curve.append(accuracy(net, data.valid))
         rates.append(populations(net, data.valid))
         say(f"epoch {epoch + 1} of {config.epochs}: validation {curve[-1]:.3f}")
-        if curve[-1] > best:
-            best, kept = curve[-1], copy.deepcopy(net.state_dict())
+        if curve[-1] > most:
+            most, kept = curve[-1], copy.deepcopy(net.state_dict())
     last = accuracy(net, data.test)
-    net.load_state_dict(kept)
-    return {"valid": best, "last": last, "curve": curve, "rates": rates}
+    if best:
+        net.load_state_dict(kept)
+    return {"valid": most, "last": last, "curve": curve, "rates": rates}
 
 
 def varied(x: Tensor, config: Config, generator: torch.Generator) -> Tensor:

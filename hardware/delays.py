@@ -34,11 +34,14 @@ def whole_steps(seconds: Any, dt: float) -> np.ndarray:
     return np.floor(np.asarray(seconds, np.float64) / dt + 0.5 + 1e-6).astype(np.int64)
 
 
-def late(x: Tensor, steps: np.ndarray) -> Tensor:
-    """`T B *N`, each channel so many steps later; what comes after the end is lost. steps: N or one number."""
+def late(x: Tensor, steps: np.ndarray, rest: Tensor | None = None) -> Tensor:
+    """`T B *N`, each channel so many steps later; what comes after the end is lost. steps: N or one number.
+
+    `rest` is what the channels carried before the first step; default zero.
+    """
     flat = x.reshape(*x.shape[:2], -1)
     each = np.broadcast_to(np.asarray(steps).reshape(-1), (flat.shape[2],))
-    out = torch.zeros_like(flat)
+    out = torch.zeros_like(flat) if rest is None else rest.to(flat).reshape(-1).expand_as(flat).clone()
     for n in np.unique(each):
         if n < len(flat):
             which = torch.from_numpy(np.flatnonzero(each == n))

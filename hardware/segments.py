@@ -100,6 +100,11 @@ def stages(graph: object, purpose: str, *, delays: bool = False, dt: float | Non
         found.append(
             Stage(_delayed(between, source, between[-1].out_shape, between[-1].name, nodes, dt), None)
         )
+    elif ends := [n.name for n in between if n.delay is not None and n.delay.any()]:
+        raise UnsupportedGraph(
+            f"delays {', '.join(ends)} come after the last neurons, where {purpose} has no synapse to hold them; leave them "
+            "out and read the answer so much later"
+        )
     if not found:
         raise UnsupportedGraph(f"{purpose} needs at least one layer of weights and neurons")
     return found
@@ -120,7 +125,8 @@ def _delayed(
     if found.is_conv:
         named = ", ".join(n.name for n in between if n.delay is not None)
         raise UnsupportedGraph(
-            f"delays {named} stand beside a convolution; on chips they belong to dense layers"
+            f"delays {named} stand beside a convolution; on chips they belong to dense layers: train the convolution without "
+            "(max_delay=0, or no Delay node before it) and put DelayedLinear where delays are needed"
         )
     return replace(
         found, delay=combined(between, (found.weight.shape[0], found.weight.shape[1]), step_of(nodes, dt))

@@ -65,9 +65,14 @@ def simulate(
             own = replace(own, reset=reset) if reset and own.spiking else own
             values[node.name] = layers[node.name] = run_cell(own, incoming)
         elif arrays is not None and node.is_synapse:
+            if node.delay is not None and node.delay.any():
+                raise UserError(
+                    f"the weights {node.name} have a delay each, and a crossbar adds up whatever arrives at once; use "
+                    "DelayedLinear(kind='axonal') or kind='dendritic'"
+                )
             values[node.name] = through_arrays(node, incoming, arrays, number)
         elif node.delay is not None:
-            values[node.name] = _later(node, incoming, step_of(nodes, dt))
+            values[node.name] = _later(node, incoming, step_of(nodes, dt), _at_rest(node, nodes))
         else:
             values[node.name] = through(node, incoming)
     ends = [n for n in nodes if n.kind == "Output"] or [nodes[-1]]
@@ -89,11 +94,18 @@ def dense(x: Any, nodes: list[Node]) -> Tensor:
     return x
 
 
-def _later(node: Node, x: Tensor, dt: float) -> Tensor:
+def _at_rest(node: Node, nodes: list[Node]) -> Tensor | None:
+    """What a Delay node got before the first step: the bias of the weights right before it, which no chip delays."""
+    before = next((n for n in nodes if (n.name,) == node.before), None)
+    bias = getattr(before.nir, "bias", None) if before and before.kind in DENSE else None
+    return None if bias is None else torch.as_tensor(bias)
+
+
+def _later(node: Node, x: Tensor, dt: float, rest: Tensor | None) -> Tensor:
     """A node with delays, over a whole sequence."""
     steps = whole_steps(node.delay, dt)
     if node.kind == "Delay":
-        return late(x, steps)
+        return late(x, steps, rest)
     bias = getattr(node.nir, "bias", None)
     rows = late_product(x.flatten(2), torch.as_tensor(node.nir.weight).to(x), torch.from_numpy(steps))
     return rows if bias is None else rows + torch.as_tensor(bias).to(x)

@@ -13,11 +13,11 @@ from torch import Tensor
 from snnkit.errors import UserError
 from snnkit.hardware.deploy.compare import Agreement, Answers
 from snnkit.hardware.deploy.folder import FORMAT
-from snnkit.hardware.deploy.netx import write_netx
+from snnkit.hardware.deploy.netx import check_netx, delay_kind, write_netx
 from snnkit.hardware.deploy.texts import loihi_readme
 from snnkit.hardware.deploy.vectors import chunks, events_of, write_arrays
 from snnkit.hardware.fixed_point import SHIFT, LayerRun, LoihiLayer, run
-from snnkit.hardware.graph import Node, UnsupportedGraph
+from snnkit.hardware.graph import Node
 from snnkit.hardware.placement import layout
 from snnkit.hardware.quantise import OUTPUT, loihi_layers
 from snnkit.hardware.simulate import scores, simulate
@@ -35,21 +35,18 @@ def fill_loihi(
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Quantise, compare on every sample, write all files but network.nir; return the report."""
-    if late := [n.name for n in nodes if n.delay is not None]:
-        raise UnsupportedGraph(
-            f"layers {', '.join(late)} have delays, which the netx file does not hold; place() and estimate() take them, and "
-            "the integers run with them: snnkit.hardware.quantise.loihi_layers, snnkit.hardware.fixed_point.run"
-        )
     first = simulate(nodes, x[:, :keep], dt=dt)
     silent = {n.name: first.layers[n.name] for n in nodes if n.kind in ("LI", "CubaLI")}
     peaks = {name: float(out.abs().max()) for name, out in (silent | {OUTPUT: first.output}).items()}
     layers, notes = loihi_layers(graph, peaks, dt)
+    check_netx(layers)
     graded = bool((x > 1).any())
     if graded:
         notes.append("inputs carry counts above 1: Loihi 2 does, Loihi 1 would need one spike each")
     found = _compare(nodes, layers, x, labels, dt, progress, graded)
     notes += found.pop("overflows")
-    fit = _fit(graph)
+    fit = _fit(graph, dt)
+    notes += fit.pop("notes", [])
     report = {
         "format": FORMAT,
         "target": "loihi",
@@ -116,13 +113,18 @@ def aligned(layer: LoihiLayer, got: LayerRun, depth: int, steps: int) -> Tensor:
     return got.spikes[window]
 
 
-def _fit(graph: Any) -> dict[str, Any]:
+def _fit(graph: Any, dt: float | None) -> dict[str, Any]:
     """Cores on one Loihi 1 chip. What does not fit is a note only: Lava and larger systems can hold it."""
     try:
-        placed = layout(graph, "loihi")
+        placed = layout(graph, "loihi", dt=dt)
     except UserError as error:
         return {"problems": [str(error)]}
-    return {"cores": placed.n_cores, "used": placed.used, "problems": list(placed.problems)}
+    return {
+        "cores": placed.n_cores,
+        "used": placed.used,
+        "problems": list(placed.problems),
+        "notes": list(placed.notes),
+    }
 
 
 def _numbers(la: LoihiLayer) -> dict[str, Any]:
@@ -135,6 +137,8 @@ def _numbers(la: LoihiLayer) -> dict[str, Any]:
         "dv": la.dv,
         "vth": la.vth,
         "units_per_1": la.scale,
+        "delays": delay_kind(la.synapse),
+        "longest_delay": la.synapse.longest,
     }
 
 
@@ -151,6 +155,8 @@ def _weights(layers: list[LoihiLayer]) -> dict[str, np.ndarray]:
             f"{i}_shapes": np.array([prod(s.in_shape), *s.out_shape], dtype=np.int32),
             f"{i}_units_per_1": np.array(la.scale),
         }
+        if s.delay is not None:
+            found[f"{i}_delay"] = s.delay.numpy().astype(np.int16)
     return found
 
 
@@ -158,7 +164,7 @@ def _vectors(
     layers: list[LoihiLayer], runs: list[LayerRun], x: Tensor, graded: bool
 ) -> dict[str, np.ndarray]:
     found = {
-        "steps": np.array(len(x) + len(layers)),
+        "steps": np.array(len(runs[-1].spikes)),
         "input_shape": np.array(x.shape[2:]),
         **events_of(x, "input", values=graded),
     }

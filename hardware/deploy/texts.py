@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from snnkit.hardware.deploy.netx import delay_kind
 from snnkit.hardware.fixed_point import LoihiLayer
 
 LOIHI = """# {title}
@@ -14,7 +15,7 @@ Written by snnkit. The network runs on Loihi, or bit for bit the same in Lava's 
 |---|---|
 | `network.net` | the integer network in lava-dl's netx format (HDF5) |
 | `network.nir` | the float network it was made from |
-| `weights.npz` | the same integers for other tools: per layer weight, bias, du, dv, vth, v0, geometry (no pickle) |
+| `weights.npz` | the same integers for other tools: per layer weight, bias, du, dv, vth, v0, geometry{arrays} (no pickle) |
 | `vectors.npz` | {kept} test samples: input events and the spikes every layer must give |
 | `report.json` | float against integer network, layer by layer |
 
@@ -28,7 +29,7 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc import io
 
 vectors = np.load("vectors.npz")
-steps, sample = int(vectors["steps"]), 0                  # steps of a run, the answer's delay included
+steps, sample = int(vectors["steps"]), 0                  # steps of a run, until the answer is complete
 x = np.zeros((steps, *vectors["input_shape"]), dtype=int)  # time, *shape
 mine = vectors["input_b"] == sample
 x.reshape(steps, -1)[vectors["input_t"][mine], vectors["input_i"][mine]] = {value}
@@ -44,7 +45,7 @@ net.stop()
 ```
 
 Every synapse delivers one step later: what enters at step t leaves layer l (counted from 1) at step t + l at the earliest.
-The answer to T steps of input is complete after T + {depth} steps. {readout}
+{delays}The answer to T steps of input is complete after T + {complete} steps. {readout}
 
 ## What the chip does differently
 
@@ -52,9 +53,12 @@ The answer to T steps of input is complete after T + {depth} steps. {readout}
 
 ## Layers
 
-| layer | weights | du | dv | threshold | units per 1.0 |
-|---|---|---|---|---|---|
+| layer | weights | delays | du | dv | threshold | units per 1.0 |
+|---|---|---|---|---|---|---|
 {rows}
+"""
+
+DELAYS = """Delays come on top: a spike waits so many steps more; the longest of every layer add up to {longest} steps.
 """
 
 NIR = """# Network as NIR
@@ -88,8 +92,9 @@ def loihi_readme(layers: list[LoihiLayer], report: dict[str, Any], kept: int, gr
             "The answer is in the membrane of the last layer (`net.layers[-1].neuron.v`), whose threshold is out of reach; "
             "probe it at every step, and divide by 64 x the units per 1.0 below for the float value."
         )
+    longest = sum(la.synapse.longest for la in layers)
     rows = "\n".join(
-        f"| {la.name} | {' x '.join(map(str, la.synapse.weight.shape))} | {la.du} | {la.dv} | "
+        f"| {la.name} | {' x '.join(map(str, la.synapse.weight.shape))} | {_delays(la)} | {la.du} | {la.dv} | "
         f"{'-' if la.reads_membrane else la.vth} | {la.scale:.6g} |"
         for la in layers
     )
@@ -100,11 +105,18 @@ def loihi_readme(layers: list[LoihiLayer], report: dict[str, Any], kept: int, gr
         value='vectors["input_v"][mine]' if graded else "1",
         init=init,
         data="x.reshape(steps, -1).T" if flat else "x.T",
-        depth=len(layers),
+        arrays=", delay (out x in, steps)" if longest else "",
+        delays=DELAYS.format(longest=longest) if longest else "",
+        complete=len(layers) + longest,
         readout=readout,
         notes="\n".join(f"- {note}" for note in report["notes"]) or "- nothing that was noticed",
         rows=rows,
     )
+
+
+def _delays(layer: LoihiLayer) -> str:
+    kind = delay_kind(layer.synapse)
+    return f"{kind}, up to {layer.synapse.longest} steps" if kind else "-"
 
 
 XYLO = """# Network for Xylo Audio 2 (SYNS61201)

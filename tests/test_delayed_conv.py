@@ -258,5 +258,5 @@ def test_mistakes_are_named():
             call()
     with pytest.raises(TypeError, match="takes a tensor"):
         DelayedConv2d(2, 1, 3, **options)([1])
-    with pytest.raises(UserError, match="DelayedConv2d"):
-        snnkit.to_nir(Sequential(DelayedConv2d(2, 1, 3, **options)), input_shape=(2, 5, 5))
+    with pytest.raises(UserError, match="DelayedConv1d"):
+        snnkit.to_nir(Sequential(DelayedConv1d(2, 1, 3, **options)), input_shape=(2, 5))

@@ -1,9 +1,10 @@
-"""`DelayedLinear` in NIR graphs: weights as Linear or Affine, delays as Delay nodes where NIR has a place for them.
+"""`DelayedLinear` and `DelayedConv2d` in NIR graphs: weights as their own nodes, delays as Delay nodes where NIR has a place for them.
 
 NIR's `Delay` holds one delay [s] per channel, so axonal delays stand before the weights and dendritic ones behind them, as a node
-`<layer>_delay` that any reader of NIR understands. Delays per synapse have no node: they are in the metadata of the weights, as
-are, for all kinds, the settings that make the very same layer again: `snnkit_kind` "DelayedLinear", `delay` [s] (out x in for
-synaptic ones), `delay_steps`, `max_delay` [s], `dt` [s], `form`, `delay_kind`, `sigma` (steps), `tail` [s], `learn_delays`.
+`<layer>_delay` that any reader of NIR understands (for every place of a picture the delay of its channel). Delays per synapse have no
+node: they are in the metadata of the weights, as are, for all kinds, the settings that make the very same layer again:
+`snnkit_kind`, `delay` [s] (laid out as the weights, for synaptic ones; 1 where places of a kernel share one), `delay_steps`, `max_delay`
+[s], `dt` [s], `form`, `delay_kind`, `sigma` (steps), `tail` [s], `learn_delays`.
 """
 
 from __future__ import annotations
@@ -17,16 +18,27 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
-from snnkit.layers import DelayedLinear, Linear
+from snnkit.layers import Conv2d, DelayedConv2d, DelayedLinear, Linear
 
-KIND = "DelayedLinear"
+LAYERS = {kind.__name__: kind for kind in (DelayedLinear, DelayedConv2d)}
 
 
-def weights_node(layer: DelayedLinear, weight: Tensor, bias: Tensor | None) -> nir.NIRNode:
-    """The weights `out in` (with a norm taken up, maybe) and everything that makes the layer again."""
-    steps = layer.delay.detach().t().cpu().contiguous()
+def turned(t: Tensor) -> Tensor:
+    """Weights and delays as everywhere else, `out in ...`, from those of a delayed layer, `in ... out`; `back` undoes it."""
+    return t.movedim(-1, 0)
+
+
+def back(t: Tensor) -> Tensor:
+    return t.movedim(0, -1)
+
+
+def weights_node(
+    layer: DelayedLinear | DelayedConv2d, weight: Tensor, bias: Tensor | None, shape: tuple[int, ...]
+) -> nir.NIRNode:
+    """The weights `out in ...` (with a norm taken up, maybe) on input of this shape, and everything that makes the layer again."""
+    steps = turned(layer.delay.detach()).cpu().contiguous()
     meta = {
-        "snnkit_kind": KIND,
+        "snnkit_kind": type(layer).__name__,
         "delay": steps.double().numpy() * layer.dt,
         "delay_steps": steps.numpy(),
         "max_delay": layer.max_delay,
@@ -38,17 +50,28 @@ def weights_node(layer: DelayedLinear, weight: Tensor, bias: Tensor | None) -> n
         "learn_delays": isinstance(layer.delay, nn.Parameter),
     }
     array = weight.detach().cpu().contiguous().numpy()
-    if bias is None:
-        return nir.Linear(array, metadata=meta)
-    return nir.Affine(array, bias.detach().cpu().contiguous().numpy(), metadata=meta)
+    held = None if bias is None else bias.detach().cpu().contiguous().numpy()
+    if isinstance(layer, DelayedLinear):
+        return nir.Linear(array, metadata=meta) if held is None else nir.Affine(array, held, metadata=meta)
+    return nir.Conv2d(
+        input_shape=shape[1:],
+        weight=array,
+        stride=layer.stride,
+        padding=layer.padding,
+        dilation=layer.dilation,
+        groups=layer.groups,
+        bias=np.zeros(layer.out_channels, np.float32) if held is None else held,
+        metadata=meta | {"bias": held is not None},
+    )
 
 
-def delay_node(name: str, layer: DelayedLinear) -> nir.Delay | None:
-    """The Delay node of axonal and dendritic delays; None for synaptic ones."""
-    if layer.kind == "synaptic":
+def delay_node(name: str, layer: DelayedLinear | DelayedConv2d, shape: tuple[int, ...]) -> nir.Delay | None:
+    """The Delay node of axonal and dendritic delays, on values of this shape; None for those of synapses."""
+    if layer.kind not in ("axonal", "dendritic"):
         return None
     seconds = layer.delay.detach().double().clamp(0, layer.longest).cpu().flatten().numpy() * layer.dt
-    return nir.Delay(seconds, metadata={"snnkit_part_of": name})
+    each = np.broadcast_to(seconds.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+    return nir.Delay(np.ascontiguousarray(each), metadata={"snnkit_part_of": name})
 
 
 class Delay(nn.Module):
@@ -68,56 +91,80 @@ def read_delay(node: nir.Delay) -> Delay | None:
 
 @torch.no_grad()
 def read_weights(
-    node: Any, linear: Linear, meta: dict[str, Any], before: OrderedDict, dt: float | None
+    node: Any, plain: Linear | Conv2d, meta: dict[str, Any], before: OrderedDict, dt: float | None
 ) -> nn.Module:
     """The layer of a node with weights: with the delays it was written with, or those of a Delay node before it."""
-    if meta.get("snnkit_kind") == KIND:
-        steps = torch.from_numpy(np.array(node.metadata["delay_steps"]))
-        layer = DelayedLinear(
-            linear.in_features,
-            linear.out_features,
+    like = LAYERS.get(str(meta.get("snnkit_kind")))
+    if like is not None:
+        steps = back(torch.from_numpy(np.array(node.metadata["delay_steps"])))
+        layer = _delayed(
+            like,
+            plain,
             max_delay=float(meta["max_delay"]),
             dt=float(meta["dt"]),
             form=str(meta["form"]),
             kind=str(meta["delay_kind"]),
             sigma=float(meta["sigma"]),
             tail=float(meta["tail"]),
-            bias=linear.bias is not None,
             learn_delays=bool(meta["learn_delays"]),
-            generator=torch.Generator(),
-        ).to(linear.weight.dtype)
-        if steps.t().shape != layer.delay.shape:
+        )
+        if steps.shape != layer.delay.shape:
             raise UserError(
-                f"delay_steps has shape {tuple(steps.shape)}; expected {tuple(layer.delay.t().shape)}"
+                f"delay_steps has shape {tuple(turned(steps).shape)}; expected {tuple(turned(layer.delay).shape)}"
             )
-        layer.delay.copy_(steps.t())
+        layer.delay.copy_(steps)
         layer.width = torch.tensor(
             float(meta["sigma"]), dtype=torch.float64
         )  # as written, in double precision
-        return _fill(layer, linear)
+        return layer
     last = next(reversed(before), None)
     if last is None or not isinstance(before[last], Delay):
-        return linear
-    seconds = before.pop(last).seconds
+        return plain
+    seconds = _axonal(last, before.pop(last).seconds, plain, node, dt)
+    longest = float(np.ceil(float(seconds.max()) / float(dt or 0) - 1e-6)) * float(dt or 0)
+    like = DelayedLinear if isinstance(plain, Linear) else DelayedConv2d
+    initial = seconds.view(-1, *(1,) * (plain.weight.dim() - 1))
+    return _delayed(
+        like, plain, max_delay=longest, dt=dt, form="integer", kind="axonal", initial_delay=initial
+    )
+
+
+def _axonal(name: str, seconds: Tensor, plain: Linear | Conv2d, node: Any, dt: float | None) -> Tensor:
+    """The delays [s] of a Delay node, one or one per input channel of the weights behind it."""
     if dt is None:
-        raise UserError(f"the Delay node {last} before it needs a time step; pass dt, such as dt=1e-3")
-    if len(seconds) not in (1, linear.in_features) or not bool(
-        (torch.isfinite(seconds) & (seconds >= 0)).all()
-    ):
+        raise UserError(f"the Delay node {name} before it needs a time step; pass dt, such as dt=1e-3")
+    channels = plain.in_features if isinstance(plain, Linear) else plain.in_channels
+    if isinstance(plain, Conv2d) and seconds.numel() > channels and seconds.numel() % channels == 0:
+        every = seconds.view(channels, -1)
+        if not torch.equal(every, every[:, :1].expand_as(every)):
+            raise UserError(
+                f"the Delay node {name} before it delays the places of a channel differently; snnkit's convolutions have one delay "
+                "per channel"
+            )
+        seconds = every[:, 0]
+    if len(seconds) not in (1, channels) or not bool((torch.isfinite(seconds) & (seconds >= 0)).all()):
         raise UserError(
-            f"the Delay node {last} before it should have {linear.in_features} delays in seconds, none negative; got "
+            f"the Delay node {name} before it should have {channels} delays in seconds, none negative; got "
             f"{len(seconds)} from {float(seconds.min()):g} to {float(seconds.max()):g} s"
         )
-    longest = float(np.ceil(float(seconds.max()) / dt - 1e-6)) * dt
-    layer = DelayedLinear(
-        linear.in_features, linear.out_features, max_delay=longest, dt=dt, form="integer", kind="axonal",
-        bias=linear.bias is not None, initial_delay=seconds.unsqueeze(1), generator=torch.Generator(),
-    )  # fmt: skip
-    return _fill(layer.to(linear.weight.dtype), linear)
+    return seconds
 
 
-def _fill(layer: DelayedLinear, linear: Linear) -> DelayedLinear:
-    layer.weight.copy_(linear.weight.t())
-    if layer.bias is not None and linear.bias is not None:
-        layer.bias.copy_(linear.bias)
+def _delayed(like: Any, plain: Linear | Conv2d, **settings: Any) -> Any:
+    """The delayed layer with the weights of a plain one."""
+    settings |= {"bias": plain.bias is not None, "generator": torch.Generator()}
+    if isinstance(plain, Linear):
+        layer = like(plain.in_features, plain.out_features, **settings)
+    else:
+        if plain.groups != 1 or set(plain.dilation) != {1} or isinstance(plain.padding, str):
+            raise UserError(
+                f"it has delays, groups={plain.groups}, dilation={plain.dilation} and padding={plain.padding!r}; with delays snnkit "
+                "has groups=1, dilation=1 and padding as numbers"
+            )
+        sizes: Any = (plain.kernel_size, plain.stride, plain.padding)
+        layer = like(plain.in_channels, plain.out_channels, *sizes, **settings)
+    layer = layer.to(plain.weight.dtype)
+    layer.weight.copy_(back(plain.weight))
+    if plain.bias is not None:
+        layer.bias.copy_(plain.bias)
     return layer

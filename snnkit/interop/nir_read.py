@@ -114,7 +114,7 @@ def _layer(
     if isinstance(node, nir.Delay):
         return read_delay(node)
     if isinstance(node, nir.Conv2d):
-        return _conv(node)
+        return read_weights(node, _conv(node), meta, before, dt)
     if isinstance(node, (nir.AvgPool2d, nir.SumPool2d)):
         kind = AvgPool2d if isinstance(node, nir.AvgPool2d) else SumPool2d
         return kind(_pair(node.kernel_size), _pair(node.stride), _pair(node.padding))

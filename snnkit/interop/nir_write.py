@@ -27,8 +27,17 @@ from torch import Tensor, nn
 
 from snnkit.activity import layer_names
 from snnkit.errors import UserError
-from snnkit.interop.nir_delays import delay_node, weights_node
-from snnkit.layers import AvgPool2d, BatchNorm, Conv2d, DelayedLinear, Dropout, Flatten, SumPool2d
+from snnkit.interop.nir_delays import delay_node, turned, weights_node
+from snnkit.layers import (
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    DelayedConv2d,
+    DelayedLinear,
+    Dropout,
+    Flatten,
+    SumPool2d,
+)
 from snnkit.neurons import IF, LIF, AdaptiveLIF, CubaLIF, LeakyIntegrator, Neuron, forms
 from snnkit.neurons.membrane import Membrane
 
@@ -131,21 +140,22 @@ def _chain(net: nn.Module) -> list[Layer]:
                 f"{name} is a {type(module).__name__} with {untold}, which a NIR file of snnkit does not carry"
             )
         weight = getattr(module, "weight", None)
-        if isinstance(module, DelayedLinear):
-            weight = module.weight.t()  # out in, as everywhere else
+        if isinstance(module, DELAYED):
+            weight = turned(module.weight)
         layers.append(Layer(name, module, weight, getattr(module, "bias", None)))
     if problems:
         raise UserError(
-            "NIR has Linear, DelayedLinear, Conv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF and LeakyIntegrator; layer "
+            "NIR has Linear, DelayedLinear, Conv2d, DelayedConv2d, AvgPool2d, SumPool2d, Flatten, IF, LIF, CubaLIF and LeakyIntegrator; layer "
             + "; layer ".join(problems)
         )
     return layers
 
 
+DELAYED = (DelayedLinear, DelayedConv2d)
 KNOWN = (
     nn.Linear,
-    DelayedLinear,
     Conv2d,
+    *DELAYED,
     AvgPool2d,
     SumPool2d,
     Flatten,
@@ -183,7 +193,7 @@ def _fold(layers: list[Layer]) -> list[Layer]:
         if not isinstance(norm, BatchNorm):
             out.append(layer)
             continue
-        if not out or not isinstance(out[-1].module, (nn.Linear, nn.Conv2d, DelayedLinear)):
+        if not out or not isinstance(out[-1].module, (nn.Linear, nn.Conv2d, *DELAYED)):
             raise UserError(
                 f"layer {layer.name} is a BatchNorm that does not follow a Linear or Conv2d, so it cannot be folded"
             )
@@ -228,11 +238,14 @@ def _in_order(
     layer: Layer, node: nir.NIRNode, shape: Shape, out: Shape
 ) -> list[tuple[str, nir.NIRNode, Shape]]:
     """The nodes of a layer with the shapes of their outputs: one, or with that of its delays two."""
-    delays = delay_node(layer.name, layer.module) if isinstance(layer.module, DelayedLinear) else None
+    if not isinstance(layer.module, DELAYED):
+        return [(layer.name, node, out)]
+    axonal = layer.module.kind == "axonal"
+    delays = delay_node(layer.name, layer.module, shape if axonal else out)
     if delays is None:
         return [(layer.name, node, out)]
     extra = f"{layer.name}_delay"
-    if layer.module.kind == "axonal":
+    if axonal:
         return [(extra, delays, shape), (layer.name, node, out)]
     return [(layer.name, node, out), (extra, delays, out)]
 
@@ -253,16 +266,19 @@ def _node(layer: Layer, shape: Shape) -> tuple[nir.NIRNode, Shape]:
             )
         if isinstance(module, DelayedLinear):
             assert layer.weight is not None
-            return weights_node(module, layer.weight, layer.bias), (module.out_features,)
+            return weights_node(module, layer.weight, layer.bias, shape), (module.out_features,)
         weight = _array(layer.weight)
         if layer.bias is None:
             return nir.Linear(weight), (module.out_features,)
         return nir.Affine(weight, _array(layer.bias)), (module.out_features,)
     if isinstance(module, Flatten):
         return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1), (math.prod(shape),)
-    channels = module.in_channels if isinstance(module, nn.Conv2d) else shape[0]
+    channels = module.in_channels if isinstance(module, nn.Conv2d | DelayedConv2d) else shape[0]
     if len(shape) != 3 or shape[0] != channels:
         raise UserError(f"layer {layer.name} takes input of shape ({channels}, H, W) but gets {shape}")
+    if isinstance(module, DelayedConv2d):
+        assert layer.weight is not None
+        return weights_node(module, layer.weight, layer.bias, shape), module.output_shape(shape)
     try:
         out = tuple(module.rows(_blank(layer, shape))[0].shape)  # type: ignore[operator]
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -91,6 +92,16 @@ class _DelayedConv(Delayed):
         """The state at rest for inputs like `x_t`, one step `B c_in *space`."""
         return DelayState(self.weight.new_zeros(self._kernel.under_way, *self._waiting(x_t.unsqueeze(0))))
 
+    def output_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """What `c_in *space` becomes: `c_out *space'`."""
+        spans = list(zip(shape[1:], self.kernel_size, self.stride, self.padding, strict=True))
+        for n, k, _, p in spans:
+            if k > n + 2 * p:
+                raise UserError(
+                    f"{self.label()}: a kernel of {k} does not fit into {n} with padding {p}; give more padding or a smaller kernel"
+                )
+        return (self.out_channels, *((n + 2 * p - k) // s + 1 for n, k, s, p in spans))
+
     def _run(self, x: Tensor, rows: int, start: Tensor | None, *, exact: bool) -> tuple[Tensor, Tensor]:
         """The answer without bias, and what is delayed: the same, or with axonal delays the input."""
         if self.kind == "axonal":
@@ -99,7 +110,7 @@ class _DelayedConv(Delayed):
         if self.kind == "dendritic":
             y = self._shift(self._convolve(x), rows, start)
             return y, y
-        samples, space = x.shape[1], self._space(x)
+        samples, space = x.shape[1], self.output_shape(x.shape[2:])[1:]
         delay = self.delay.expand(self.weight.shape).flatten(0, -2)
         begin = None if start is None else start.movedim(2, -1).reshape(len(start), -1, self.out_channels)
         y = delayed(
@@ -138,15 +149,9 @@ class _DelayedConv(Delayed):
     def _add_bias(self, y: Tensor) -> Tensor:
         return y if self.bias is None else y + self.bias.view(-1, *(1,) * self.axes)
 
-    def _space(self, x: Tensor) -> tuple[int, ...]:
-        spans = zip(x.shape[3:], self.kernel_size, self.stride, self.padding, strict=True)
-        return tuple((n + 2 * p - k) // s + 1 for n, k, s, p in spans)
-
     def _waiting(self, x: Tensor) -> tuple[int, ...]:
         """The shape of one step of what is under way."""
-        return (
-            tuple(x.shape[1:]) if self.kind == "axonal" else (x.shape[1], self.out_channels, *self._space(x))
-        )
+        return tuple(x.shape[1:]) if self.kind == "axonal" else (x.shape[1], *self.output_shape(x.shape[2:]))
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
@@ -160,11 +165,7 @@ class _DelayedConv(Delayed):
             raise expected(
                 self.label(), want, shape, lambda s: len(s) == 1 + self.axes and s[0] == self.in_channels
             )
-        for k, n, p in zip(self.kernel_size, shape[3:], self.padding, strict=True):
-            if k > n + 2 * p:
-                raise UserError(
-                    f"{self.label()}: a kernel of {k} does not fit into {n} with padding {p}; give more padding or a smaller kernel"
-                )
+        self.output_shape(shape[2:])
         if isinstance(x, EventTensor):
             if abs(x.dt - self.dt) > 1e-6 * self.dt:
                 raise UserError(

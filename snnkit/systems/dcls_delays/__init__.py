@@ -148,7 +148,7 @@ def _differs(name: str) -> str:
         f"hidden {hidden}, {c.epochs} epochs, batches of {c.batch}, {c.steps} steps of 10 ms, longest delay {10 * c.longest} ms",
         "validation is a part of train, where the original chose the epoch on test" if name != "ssc" else "",
         "arms without delays get the silent steps at the end that delays add layer by layer",
-        "recurrent arm: membranes of 20 ms",
+        "recurrent arm: membranes of 20 ms, gradients of norm 1 at most",
     ]
     if c.sharp == "two-tap":
         said.append(

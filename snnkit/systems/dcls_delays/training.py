@@ -17,6 +17,7 @@ from snnkit.systems.dcls_delays.data import Task
 from snnkit.systems.dcls_delays.network import (
     DT,
     LEARNED,
+    RECURRENT,
     Config,
     build,
     delay_layers,
@@ -26,6 +27,7 @@ from snnkit.systems.dcls_delays.network import (
 from snnkit.training.evaluation import evaluating
 
 RATE, PEAK, DECAY = 1e-3, 5e-3, 1e-5
+CLIP = 1.0  # norm of the gradients of recurrent networks: without it two of three forgot everything on the way, in validation
 Say = Callable[[str], None]
 
 
@@ -47,7 +49,8 @@ def flat(x: Any) -> Tensor:
 class Schedules:
     """Two Adams: one cycle per training for the weights, a cosine at 100 times the rate for the delays; both stepped by epoch."""
 
-    def __init__(self, net: nn.Module, epochs: int):
+    def __init__(self, net: nn.Module, epochs: int, clip: float | None = None):
+        self.net, self.clip = net, clip
         groups = delay_parameters(net, lr=RATE, weight_decay=DECAY)
         positions = {id(m.delay) for m in delay_layers(net)}
         delays = [g for g in groups if id(g["params"][0]) in positions]
@@ -65,6 +68,8 @@ class Schedules:
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
         for optimiser in self.optimisers[: 1 if resting else 2]:
             optimiser.step()
 
@@ -112,7 +117,8 @@ def train(arm: str, task: Task, seed: int, say: Say) -> tuple[nn.Module, dict[st
     """
     c, start = task.config, time.perf_counter()
     net = build(arm, c, torch.Generator().manual_seed(seed))
-    schedules, batches = Schedules(net, c.epochs), loader(task, "train", seed)
+    schedules = Schedules(net, c.epochs, CLIP if arm == RECURRENT else None)
+    batches = loader(task, "train", seed)
     found: dict[str, Any] = {"loss": [], "valid": [], "delays": [histogram(net)], **parameter_count(net)}
     best: tuple[tuple[float, float], int, nn.Module] | None = None
     with torch.random.fork_rng(devices=[]):

@@ -30,7 +30,7 @@ class UnsupportedGraph(UserError):
 class Node:
     """One node: name, NIR type and object, metadata, shapes without time and batch, predecessors.
 
-    `delay` [s] is that of a Delay node, per channel, or that of the synapses of weights, out x in; else None.
+    `delay` [s] is that of a Delay node, per channel, or that of the synapses of weights, laid out as these; else None.
     """
 
     name: str
@@ -210,10 +210,12 @@ def _delay(name: str, kind: str, node: Any, shape: tuple[int, ...]) -> np.ndarra
         fits = seconds.size in (1, prod(shape))
     else:
         meta = getattr(node, "metadata", None) or {}
-        if kind not in DENSE or plain(meta.get("delay_kind", "")) != "synaptic":
+        if kind not in SYNAPSES or plain(meta.get("delay_kind", "")) not in ("synaptic", "channel"):
             return None  # axonal and dendritic delays have Delay nodes of their own
         seconds = np.clip(np.asarray(meta["delay"], np.float64), 0.0, float(meta.get("max_delay", np.inf)))
-        fits = seconds.shape == node.weight.shape
+        sizes = np.shape(node.weight)
+        fits = seconds.shape in (sizes, (*sizes[:2], *(1,) * (len(sizes) - 2)))  # a kernel may share one
+        seconds = np.broadcast_to(seconds, sizes) if fits else seconds
     if not fits or not (np.isfinite(seconds) & (seconds >= 0)).all():
         raise UnsupportedGraph(
             f"{name} has delays of shape {seconds.shape} on an input of {shape}; expected one per "

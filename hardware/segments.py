@@ -125,8 +125,8 @@ def _delayed(
     if found.is_conv:
         named = ", ".join(n.name for n in between if n.delay is not None)
         raise UnsupportedGraph(
-            f"delays {named} stand beside a convolution; on chips they belong to dense layers: train the convolution without "
-            "(max_delay=0, or no Delay node before it) and put DelayedLinear where delays are needed"
+            f"delays {named} belong to a convolution, and on chips only dense layers have delays: train it without (max_delay=0, "
+            "or no Delay node around it) and put DelayedLinear where delays are needed"
         )
     return replace(
         found, delay=combined(between, (found.weight.shape[0], found.weight.shape[1]), step_of(nodes, dt))

@@ -97,8 +97,11 @@ def dense(x: Any, nodes: list[Node]) -> Tensor:
 def _at_rest(node: Node, nodes: list[Node]) -> Tensor | None:
     """What a Delay node got before the first step: the bias of the weights right before it, which no chip delays."""
     before = next((n for n in nodes if (n.name,) == node.before), None)
-    bias = getattr(before.nir, "bias", None) if before and before.kind in DENSE else None
-    return None if bias is None else torch.as_tensor(bias)
+    bias = getattr(before.nir, "bias", None) if before and before.is_synapse else None
+    if bias is None or before is None:
+        return None
+    each = torch.as_tensor(bias)
+    return each.reshape(-1, 1, 1).expand(before.out_shape) if before.kind in CONV else each
 
 
 def _later(node: Node, x: Tensor, dt: float, rest: Tensor | None) -> Tensor:
@@ -107,8 +110,37 @@ def _later(node: Node, x: Tensor, dt: float, rest: Tensor | None) -> Tensor:
     if node.kind == "Delay":
         return late(x, steps, rest)
     bias = getattr(node.nir, "bias", None)
-    rows = late_product(x.flatten(2), torch.as_tensor(node.nir.weight).to(x), torch.from_numpy(steps))
+    weight = torch.as_tensor(node.nir.weight).to(x)
+    if node.kind in CONV:
+        return _late_convolution(node, x, weight, steps)
+    rows = late_product(x.flatten(2), weight, torch.from_numpy(steps))
     return rows if bias is None else rows + torch.as_tensor(bias).to(x)
+
+
+def _late_convolution(node: Node, x: Tensor, weight: Tensor, steps: np.ndarray) -> Tensor:
+    """A convolution whose weights have a delay each, in steps."""
+    bias = torch.as_tensor(node.nir.bias).to(x).reshape(-1, 1, 1)
+    out = bias.expand(*x.shape[:2], *node.out_shape).clone()
+    for n in np.unique(steps).tolist():
+        if n < len(x):
+            now = torch.from_numpy(steps == n).to(weight)
+            out[n:] += _convolution(node, x[: len(x) - n].flatten(0, 1), weight * now, None).unflatten(
+                0, (len(x) - n, x.shape[1])
+            )
+    return out
+
+
+def _convolution(node: Node, rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    n = node.nir
+    return F.conv2d(
+        rows,
+        weight,
+        bias,
+        stride=pair(n.stride),
+        padding=padding(n),
+        dilation=pair(n.dilation),
+        groups=int(n.groups),
+    )
 
 
 def through(node: Node, x: Tensor) -> Tensor:
@@ -122,16 +154,7 @@ def through(node: Node, x: Tensor) -> Tensor:
         bias = getattr(node.nir, "bias", None)
         rows = F.linear(rows, constant(node.nir.weight), None if bias is None else constant(bias))
     elif node.kind in CONV:
-        n = node.nir
-        rows = F.conv2d(
-            rows,
-            constant(n.weight),
-            constant(n.bias),
-            stride=pair(n.stride),
-            padding=padding(n),
-            dilation=pair(n.dilation),
-            groups=int(n.groups),
-        )
+        rows = _convolution(node, rows, constant(node.nir.weight), constant(node.nir.bias))
     elif node.kind in POOLS:
         kernel = pair(node.nir.kernel_size)
         rows = F.avg_pool2d(rows, kernel, pair(node.nir.stride), pair(node.nir.padding))

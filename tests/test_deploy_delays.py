@@ -11,7 +11,8 @@ import snnkit
 from snnkit.errors import UserError
 from snnkit.hardware import UnsupportedGraph, deploy, simulate
 from snnkit.hardware.arrays import Arrays
-from snnkit.layers import DelayedLinear, rounded_delays
+from snnkit.hardware.layers import layers
+from snnkit.layers import DelayedConv2d, DelayedLinear, rounded_delays
 
 MS = 1e-3
 
@@ -206,7 +207,7 @@ def test_what_has_no_synapse_to_hold_it_is_refused(tmp_path):
     beside = graph((2, 4, 4), (3, 4, 4), late, conv(np.ones((3, 2, 3, 3)), (4, 4), 1, 1), lif((3, 4, 4)))
     behind = graph((2,), (2,), flat, lif((2,)), nir.Delay(np.array([MS, 0.0])))
     cases = [
-        (beside, spikes(5, 1, 2, 4, 4), "delays 0 stand beside a convolution.*DelayedLinear"),
+        (beside, spikes(5, 1, 2, 4, 4), "delays 0 belong to a convolution.*DelayedLinear"),
         (behind, spikes(5, 1, 2), "delays 2 come after the last neurons.*leave them out"),
     ]
     for net, x, words in cases:
@@ -215,6 +216,21 @@ def test_what_has_no_synapse_to_hold_it_is_refused(tmp_path):
         assert list(tmp_path.iterdir()) == []
     nothing = graph((2,), (2,), flat, lif((2,)), nir.Delay(np.zeros(2)))
     assert deploy(nothing, "loihi", tmp_path / "chip", vectors=spikes(5, 1, 2)).files
+
+
+@pytest.mark.parametrize("kind", ["channel", "synaptic", "axonal", "dendritic"])
+def test_convolutions_with_delays_run_in_floats_and_are_refused_on_the_chip(tmp_path, kind):
+    g = torch.Generator().manual_seed(0)
+    settings = {"max_delay": 5 * MS, "dt": MS, "kind": kind, "padding": 1, "bias": True, "generator": g}
+    net = snnkit.Sequential(DelayedConv2d(2, 4, 3, **settings), snnkit.LIF(tau=8 * MS, dt=MS, reset="zero"))
+    net[0].weight.data.normal_(0.1, 0.3, generator=g)
+    net[0].bias.data.uniform_(-0.05, 0.15, generator=g)
+    written, x = snnkit.to_nir(net, input_shape=(2, 5, 5)), spikes(30, 2, 2, 5, 5)
+    want = rounded_delays(net)(x)
+    assert torch.equal(simulate(written, x).output, want) and want.sum() > 300
+    assert layers(written)[0].delay == pytest.approx(float(net[0].delay.detach().max()) * MS)
+    with pytest.raises(UnsupportedGraph, match="belong to a convolution"):
+        deploy(written, "loihi", tmp_path / "chip", vectors=x)
 
 
 def test_the_nir_target_keeps_them(tmp_path):

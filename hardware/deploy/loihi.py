@@ -46,7 +46,7 @@ def fill_loihi(
     found = _compare(nodes, layers, x, labels, dt, progress, graded)
     notes += found.pop("overflows")
     fit = _fit(graph, dt)
-    notes += fit.pop("notes", [])
+    notes += [f"on Loihi 1, {note}" for note in fit.pop("notes", [])]
     report = {
         "format": FORMAT,
         "target": "loihi",

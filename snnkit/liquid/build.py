@@ -14,6 +14,7 @@ from snnkit.errors import UserError, nearest
 from snnkit.kernels.neurons.program import Definition
 from snnkit.kernels.simulator.plan import (
     INPUTS,
+    LATE,
     NEURONS,
     ONE,
     POST,
@@ -48,6 +49,11 @@ class Part:
     @property
     def plastic(self) -> bool:
         return self.rule is not None and self.rule.plastic
+
+    @property
+    def late(self) -> bool:
+        """Whether its spikes are met where they arrive."""
+        return self.rule is not None and self.rule.pairing == "arrival"
 
 
 @dataclass
@@ -174,6 +180,13 @@ class Blueprint:
         for k, trace in ((self.trace_of[f"{part.label}.{n}"], t) for n, t in rule.traces.items()):
             if trace.jump is not None:
                 self.jumps[k] = self._seen_by_jump(known, rule, trace)
+        if part.late:
+            before = (
+                (name, self.trace_of[f"{part.label}.{name}"])
+                for name, t in rule.traces.items()
+                if t.on == "pre"
+            )
+            known |= {name: Known(LATE, f"past_{k}") for name, k in before}
         known |= {name: Known(SYNAPSE, f"{part.name}_{name}") for name in ("w", *rule.synapse)}
         return known
 
@@ -226,6 +239,7 @@ class Blueprint:
             each=hooks.get("each"),
             gate=hooks.get("gate"),
             finish=hooks.get("finish"),
+            late=part.late,
         )
 
     def _traces(self, population: str) -> TracePlan | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from snnkit.plasticity.rule import Modulators
 
 Array = np.ndarray
+PAST = ("past_", "flying_", "worth_")  # rows of the last steps
 REALS = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -86,14 +87,20 @@ def scan(
     signals: Mapping[str, Any] | None = None,
     threads: int | None = None,
 ) -> tuple[EventTensor, LiquidState]:
+    from snnkit.kernels.simulator.run import kind
+
     call = Call(liquid, ev, signals, threads)
-    ring = call.row["ring_"]
     for name, size in call.row.items():
-        call.arrays[name] = np.zeros((call.B, size), call.real)
+        call.arrays[name] = np.zeros((call.B, size), kind(name, call.real))
     if state is not None:
-        for name, value in _unpacked(liquid, state).items():
+        given = _unpacked(liquid, state)
+        for name in sorted(n for n in {*given} ^ {*call.row} if n.startswith(PAST)):
+            raise UserError(
+                f"the state is of a liquid that pairs otherwise: {name.strip('_')} is only in one of them; pass None to begin anew"
+            )
+        for name, value in given.items():
             into = call.arrays[name]
-            expected = (call.B, ring // 2 if name == "ring_" else into.shape[1])
+            expected = (call.B, into.shape[1] // 2 if name.startswith(("ring_", *PAST)) else into.shape[1])
             if tuple(value.shape) != expected:
                 raise UserError(
                     f"the state is of another batch or another liquid: {name.strip('_')} has shape "
@@ -238,7 +245,8 @@ def _fixed(liquid: Liquid, real: type) -> dict[str, Array]:
     if key not in liquid._cache:
         found = dict(blueprint.per_neuron(real))
         for part in blueprint.parts:
-            found |= part.wired.arrays(part.name, liquid.ports, blueprint.columns(part))
+            past = liquid.slots if part.late else None
+            found |= part.wired.arrays(part.name, liquid.ports, blueprint.columns(part), past)
         like = torch.zeros(1, N, dtype=torch.float64)
         for name, value in liquid.neuron._constants(like, (N,)).items():  # type: ignore[arg-type]
             found[f"const_{name}"] = np.ascontiguousarray(value.detach().cpu().expand(N).numpy(), real)
@@ -272,6 +280,10 @@ def _rows(liquid: Liquid, kernel: Kernel, fixed: Mapping[str, Array]) -> dict[st
         bare = name.removesuffix("_")
         if bare == "ring":
             found[name] = 2 * liquid.slots * liquid.ports * liquid.N
+        elif bare.startswith("past_"):
+            found[name] = 2 * liquid.slots * len(fixed[f"begin_trace_{bare.removeprefix('past_')}"])
+        elif bare.startswith(PAST):
+            found[name] = 2 * liquid.slots * (1 + (liquid.M if bare.endswith("inputs") else liquid.N))
         elif bare.startswith(("state_", "field_")):
             found[name] = liquid.N
         elif bare in ("in_of", "out_of", "flow"):
@@ -354,15 +366,20 @@ def _unpacked(liquid: Liquid, state: LiquidState) -> dict[str, Array]:
     found |= {f"trace_{k}_": v.numpy() for k, v in enumerate(state.traces)}
     if liquid.modulators is not None:
         found["mods_"] = state.modulators.numpy()
+    found |= {f"{k}_": v.reshape(v.shape[0], -1).numpy() for k, v in state.past.items()}
     for name, value in state.synapses.items():
         found[_kept_at(liquid, name)[0]] = value.numpy()
     return found
 
 
+def _window(call: Call, name: str) -> Tensor:
+    """The last steps of a row that slides."""
+    half = call.arrays[name][:, : call.row[name] // 2].copy()
+    return torch.from_numpy(half).view(call.B, call.liquid.slots, -1)
+
+
 def _packed(liquid: Liquid, call: Call, before: int) -> LiquidState:
     blueprint, get = liquid.blueprint, lambda name: torch.from_numpy(call.arrays[name])
-    half = call.row["ring_"] // 2
-    arriving = torch.from_numpy(call.arrays["ring_"][:, :half].copy())
     synapses = {}
     for part, plan in zip(blueprint.parts, blueprint.projections, strict=True):
         for state in plan.states if part.plastic else ():
@@ -370,8 +387,9 @@ def _packed(liquid: Liquid, call: Call, before: int) -> LiquidState:
     return LiquidState(
         step=before + call.T,
         neuron=liquid.neuron.State(*(get(f"state_{k}_") for k in blueprint.neuron.states)),
-        arriving=arriving.view(call.B, liquid.slots, liquid.ports, liquid.N),
+        arriving=_window(call, "ring_").view(call.B, liquid.slots, liquid.ports, liquid.N),
         traces=tuple(get(f"trace_{k}_") for k in range(len(blueprint.traces))),
         modulators=get("mods_") if liquid.modulators is not None else torch.empty(call.B, 0),
         synapses=synapses,
+        past={name.removesuffix("_"): _window(call, name) for name in call.row if name.startswith(PAST)},
     )

@@ -18,6 +18,9 @@ class LiquidState(NamedTuple):
     traces: tuple[Tensor, ...]  # [B, neurons of a side]
     modulators: Tensor  # [B, number of modulators, times domains]
     synapses: dict[str, Tensor]  # "recurrent.w": weights (and other states) that change [B, synapses]
+    past: dict[
+        str, Tensor
+    ]  # spikes and traces of the last steps, where rules pair on arrival [B, steps, ...]
 
 
 class Run(NamedTuple):

@@ -22,8 +22,13 @@ class Wired:
     block: tuple[int, int, int, int] | None  # first and number of pre and post neurons, if it is complete
     shape: tuple[int, int]
 
-    def arrays(self, name: str, ports: int, columns: bool) -> dict[str, np.ndarray]:
-        """The arguments of the kernel for this projection; the ring has `ports` rows of n_post for each step."""
+    def arrays(self, name: str, ports: int, columns: bool, past: int | None = None) -> dict[str, np.ndarray]:
+        """The arguments of the kernel for this projection; the ring has `ports` rows of n_post for each step.
+
+        `past` is the number of steps that are remembered, where spikes are met on arrival.
+        """
+        if past is not None:
+            return self._late(name, ports, columns, past)
         n_pre, n_post = self.shape
         if self.block is not None:
             first = (int(self.delay[0]) * ports + int(self.port[0])) * n_post + self.block[2]
@@ -38,15 +43,44 @@ class Wired:
             f"{name}_off_": off.astype(np.uint32),
             f"{name}_post_": self.post.astype(np.uint32),
         }
+        return found | (self._columns(name) if columns else {})
+
+    def _columns(self, name: str) -> dict[str, np.ndarray]:
+        n_post = self.shape[1]
+        perm = np.argsort(self.post, kind="stable")
+        starts = np.zeros(n_post + 1, np.int64)
+        np.cumsum(np.bincount(self.post, minlength=n_post), out=starts[1:])
+        return {
+            f"{name}_cp_": starts,
+            f"{name}_perm_": perm.astype(np.uint32),
+            f"{name}_pre_of_": self.pre[perm].astype(np.uint32),
+        }
+
+    def _late(self, name: str, ports: int, columns: bool, past: int) -> dict[str, np.ndarray]:
+        """Rows have a beginning for each delay; what a synapse sees of the past begins (longest - delay) steps in."""
+        n_pre, n_post = self.shape
+        if past * (n_pre + 1) >= 1 << 32:
+            raise UserError("delays x neurons reach 2^32: use shorter delays or a larger dt")
+        waits = np.unique(self.delay).astype(np.int64) if len(self.delay) else np.zeros(1, np.int64)
+        back = (past - 1 - waits) * n_pre
+        found = {f"{name}_waits_": waits}
+        if self.block is not None:
+            first = int(self.port[0]) * n_post + self.block[2]
+            return {**found, f"{name}_block_": np.array([*self.block, first, back[0]], np.int64)}
+        which = np.searchsorted(waits, self.delay)
+        row = self.pre.astype(np.int64) * len(waits) + which
+        rows = np.zeros(n_pre * len(waits) + 1, np.int64)
+        np.cumsum(np.bincount(row, minlength=n_pre * len(waits)), out=rows[1:])
+        found |= {
+            f"{name}_rp_": rows,
+            f"{name}_off_": (self.port.astype(np.int64) * n_post + self.post).astype(np.uint32),
+            f"{name}_post_": self.post.astype(np.uint32),
+            f"{name}_back_": back,
+        }
         if columns:
-            perm = np.argsort(self.post, kind="stable")
-            starts = np.zeros(n_post + 1, np.int64)
-            np.cumsum(np.bincount(self.post, minlength=n_post), out=starts[1:])
-            found |= {
-                f"{name}_cp_": starts,
-                f"{name}_perm_": perm.astype(np.uint32),
-                f"{name}_pre_of_": self.pre[perm].astype(np.uint32),
-            }
+            found |= self._columns(name)
+            perm = found[f"{name}_perm_"]
+            found[f"{name}_back_of_"] = (back[which] + self.pre)[perm].astype(np.uint32)
         return found
 
 

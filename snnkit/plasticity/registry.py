@@ -18,19 +18,38 @@ _KNOWN: dict[str, Callable[..., Any]] = {}
 def register(factory: Callable[..., Made]) -> Callable[..., Made]:
     """Decorate a function that makes a `Rule` or `Modulators`, so that liquids with it can be saved and loaded.
 
-    Its name and options are what a file holds: numbers, strings, booleans, None, tuples and arrays.
+    Its name and options are what a file holds: numbers, strings, booleans, None, tuples and arrays. A function that makes a rule
+    also takes `pairing`, of `Rule`.
     """
     name = factory.__name__
     if name in _KNOWN and _KNOWN[name].__module__ != factory.__module__:
         raise UserError(f"a rule called {name!r} is already registered, by {_KNOWN[name].__module__}")
 
+    signature = inspect.signature(factory)
+    taken = "pairing" in signature.parameters
+
     @wraps(factory)
     def make(*args: Any, **options: Any) -> Made:
-        bound = inspect.signature(factory).bind(*args, **options)
-        return replace(factory(*args, **options), made_by=(name, dict(bound.arguments)))
+        more = {} if taken or "pairing" not in options else {"pairing": options.pop("pairing")}
+        bound = signature.bind(*args, **options)
+        owner = factory(*args, **options)
+        if more and not isinstance(owner, Rule):
+            raise UserError(
+                f"{name} makes no rule, so it pairs no spikes: give pairing=... to the rule beside it"
+            )
+        return replace(owner, made_by=(name, dict(bound.arguments)), **more)
 
+    if not taken and signature.return_annotation in (Rule, "Rule"):
+        make.__signature__ = _with_pairing(signature)  # type: ignore[attr-defined]
     _KNOWN[name] = make
     return make
+
+
+def _with_pairing(signature: inspect.Signature) -> inspect.Signature:
+    pairing = inspect.Parameter(
+        "pairing", inspect.Parameter.KEYWORD_ONLY, default="departure", annotation="str"
+    )
+    return signature.replace(parameters=[*signature.parameters.values(), pairing])
 
 
 def made(name: str, options: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from snnkit.plasticity.domains import Domains
 Term = Callable[..., Any]
 Bound = float | str | Term
 HOOKS = ("on_pre", "on_post", "each_step", "when", "deliver", "settle")
+PAIRINGS = ("departure", "arrival")
 COUNTS = ("n_in", "n_out")  # spikes of this step; known once all neurons have stepped
 
 
@@ -87,6 +88,14 @@ class Rule:
         const, per_pre, per_post: constants.
         signals: names of arrays over time that `run` is given, such as "reward".
         bounds: lowest and highest w: numbers, names, or functions; None for no bound. Clipped after each part.
+        pairing: where a synapse with a delay meets the spikes of its pre neuron. "departure": as they leave, so that the rule sees
+            no delay; "arrival": a delay later, see below. Without delays both are the same.
+
+    A pair of spikes at t_pre and t_post, d the synapse's delay, is t_post - t_pre apart with "departure", whatever d: the way to the
+    synapse and the way back of the post neuron's spike, through the dendrite, are equally long. With "arrival" it is t_post - (t_pre + d)
+    apart: all of the delay is axonal, as in Brian2's usual text (Morrison, Diesmann and Gerstner 2008, Biol Cybern 98:459). Then w is
+    delivered and `on_pre` happens in the step in which the spike arrives, before the neurons step, with the post traces, modulators and
+    signals (a reward) of that step; what a function reads of pre traces is what they were d before.
 
     Raises:
         UserError: a name means two things, or something is out of range.
@@ -105,6 +114,7 @@ class Rule:
     per_post: Mapping[str, Any] = field(default_factory=dict)
     signals: tuple[str, ...] = ()
     bounds: tuple[Bound | None, Bound | None] | None = None
+    pairing: str = "departure"
     made_by: tuple[str, Mapping[str, Any]] | None = field(default=None, repr=False)  # a registered factory
 
     def __post_init__(self) -> None:
@@ -114,6 +124,13 @@ class Rule:
                 if name in seen:
                     raise UserError(f"the rule uses the name {name!r} twice: in {kind} and as {seen[name]}")
                 seen[name] = f"one of its {kind}"
+        if self.pairing not in PAIRINGS:
+            raise UserError(
+                f'a rule pairs spikes at pairing="departure" or pairing="arrival", got {self.pairing!r}'
+            )
+        if self.made_by is not None and self.made_by[1].get("pairing", "departure") != self.pairing:
+            name, options = self.made_by
+            object.__setattr__(self, "made_by", (name, {**options, "pairing": self.pairing}))
         if self.when is not None and self.each_step is None:
             raise UserError("`when` says whether `each_step` happens, but the rule has no each_step")
         if self.synapse and self.settle is None and not (self.on_pre or self.on_post or self.each_step):

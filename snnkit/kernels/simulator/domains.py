@@ -38,9 +38,7 @@ HELPERS = f"""
 
 def fields(plan: NetworkPlan) -> list[int]:
     """Modulators that rules read neuron by neuron."""
-    hooks = [
-        h for p in plan.projections for h in (p.at_pre, p.at_post, p.each, p.gate, p.finish) if h is not None
-    ]
+    hooks = (hook for p in plan.projections for hook in p.hooks)
     texts = {text for hook in hooks for _, text in hook.used() if text.startswith("field_")}
     return sorted(int(text.removeprefix("field_")) for text in texts)
 

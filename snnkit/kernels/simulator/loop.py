@@ -11,9 +11,9 @@ from snnkit.kernels.neurons.elementary import lowered
 from snnkit.kernels.neurons.loops_numba import DECORATOR, _head
 from snnkit.kernels.neurons.print import FUNCTIONS, NUMBA, statements
 from snnkit.kernels.neurons.program import CONSTANT, PORT, STATE, Program
-from snnkit.kernels.simulator import domains
-from snnkit.kernels.simulator.plan import INPUTS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
-from snnkit.kernels.simulator.synapses import BLOCK, COLUMN, PART, ROW, _indent, calls, functions
+from snnkit.kernels.simulator import arrival, domains
+from snnkit.kernels.simulator.plan import INPUTS, NEURONS, ONE, Hook, NetworkPlan, ProjectionPlan, TracePlan
+from snnkit.kernels.simulator.synapses import PART, _indent, arrays, calls, functions
 
 HELPERS = f"""
 {PART}def slide(ring, size):
@@ -66,6 +66,7 @@ def source(plan: NetworkPlan, precision: str) -> tuple[str, tuple[str, ...]]:
         _head(plan.neuron, precision, *programs),
         HELPERS,
         *([domains.HELPERS] if plan.domains else []),
+        *([arrival.HELPERS] if arrival.populations(plan) else []),
         _neurons(plan, neuron),
         *(text for t in plan.traces for text in _trace_functions(t, precision)),
         *(text for p in plan.projections for text in functions(p, precision, _graded(plan, p))),
@@ -78,9 +79,9 @@ def source(plan: NetworkPlan, precision: str) -> tuple[str, tuple[str, ...]]:
 
 def hooks_of(plan: NetworkPlan) -> list[Hook]:
     """Every hook of a network."""
-    found = [h for p in plan.projections for h in (p.at_pre, p.at_post, p.each, p.gate, p.finish)]
+    found = [h for p in plan.projections for h in p.hooks]
     found += [h for t in plan.traces for h in (t.bump, t.relax)]
-    return [h for h in (*found, plan.modulators) if h is not None]
+    return [*found, plan.modulators] if plan.modulators is not None else found
 
 
 def _graded(plan: NetworkPlan, projection: ProjectionPlan) -> bool:
@@ -102,6 +103,7 @@ def per_sample(plan: NetworkPlan) -> list[str]:
     rows = ["ring", *(f"{STATE}_{s}" for s in plan.neuron.states)]
     rows += [f"trace_{k}" for t in plan.traces for k in t.traces]
     rows += ["mods", *domains.rows(plan)] if plan.modulators else []
+    rows += arrival.rows(plan)
     rows += [f"{p.name}_{s}" for p in plan.projections for s in p.states if s != "w" or p.per_sample]
     return rows
 
@@ -118,7 +120,9 @@ def _arguments(plan: NetworkPlan, neuron: Program) -> list[str]:
     names += [f"signal_{k}" for k in range(plan.signals)]
     names += [f"{name}_" for name in per_sample(plan)]
     for p in plan.projections:
-        names += [f"{p.name}_{a}" for a in (BLOCK if p.dense else [*ROW, *(COLUMN if p.columns else [])])]
+        row, column = arrays(p)
+        names += [f"{p.name}_{a}" for a in (*row, *(column if p.columns else []))]
+        names += [f"{p.name}_waits_"] if p.late else []
         names += [f"begin_{p.name}_{s}" for s in p.states if s != "w" or p.per_sample]
         names += [] if p.per_sample else [f"{p.name}_w"]
         names += [text for h in hooks_of(plan) for _, text in h.used() if text.startswith(f"{p.name}_k_")]
@@ -206,6 +210,7 @@ def _begin(plan: NetworkPlan) -> list[str]:
     lines = ["if fresh[0]:", "    clear(ring)"]
     lines += [f"    fill(trace_{k}, begin_trace_{k})" for t in plan.traces for k in t.traces]
     lines += ["    fill(mods, begin_mods)"] if plan.modulators else []
+    lines += _indent(4, arrival.begin(plan))
     lines += [
         f"    fill({p.name}_{s}, begin_{p.name}_{s})" for p in plan.projections for s in p.states if s != "w"
     ]
@@ -220,7 +225,8 @@ def _step(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
     called = [(p, calls(p, _graded(plan, p))) for p in plan.projections]
 
     def at(part: str, recurrent: bool | None = None) -> list[str]:
-        return [c[part] for p, c in called if part in c and recurrent in (None, p.recurrent)]
+        now = (p for p in called if part != "pre" or not p[0].late)
+        return [c[part] for p, c in now if part in c and recurrent in (None, p.recurrent)]
 
     return [
         "if o + N > out.shape[0]:",
@@ -228,9 +234,12 @@ def _step(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
         "    return",
         "if p == D:",
         "    slide(ring, D * PN)",
+        *_indent(4, arrival.slide(plan)),
         "    p = 0",
         "slot = ring[p * PN:]",
         "i0, i1 = rowptr[t * B + b], rowptr[t * B + b + 1]",
+        *arrival.leave(plan, INPUTS),
+        *arrival.arrive(plan),
         *at("pre", False),
         _neuron_call(plan, neuron),
         "ns = collect(words, fired, spiked)",
@@ -240,11 +249,13 @@ def _step(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
         *_send(plan),
         "o += ns",
         "n_in, n_out = REAL(i1 - i0), REAL(ns)",
+        *arrival.leave(plan, NEURONS),
         *at("pre", True),
         *at("post", False),
         *at("post", True),
         *_trace_calls(plan, "bump"),
         *_trace_calls(plan, "relax"),
+        *arrival.remember(plan),
         *at("each"),
         *_modulate(plan, precision),
         *_record(plan),
@@ -298,6 +309,7 @@ def _loop(plan: NetworkPlan, neuron: Program, precision: str) -> list[str]:
         *(["        if sizes[6]:", *_indent(12, finish)] if finish else []),
         "        if sizes[7]:",
         "            roll(ring, p * PN, D * PN)",
+        *_indent(12, arrival.roll(plan)),
         "        t = -1",
         "        b += 1",
         *_indent(4, [f"cursor[{k}] = {name}" for k, name in enumerate(CURSOR)]),

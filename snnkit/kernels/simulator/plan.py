@@ -2,6 +2,8 @@
 
 One step, in this order (the order is part of the definition, for sums of floats depend on it):
 
+    0. spikes that arrive at projections whose rule pairs on arrival, those of the network, then those of the input, the longest
+       delay first, ascending: w goes to slot t, then the rule's pre part; they take no part in 1 and 3
     1. input spikes, ascending, projection by projection: w goes to slot t + delay, then the rule's pre part
     2. the neurons read slot t of every port and step, in the order of their index; their spikes are collected
     3. their spikes, ascending, projection by projection: w goes to slot t + delay, then the pre part
@@ -19,7 +21,8 @@ from dataclasses import dataclass
 from snnkit.kernels.neurons.program import Definition, Program
 
 # A leaf of a hook says by its prefix whose number it is; `reads` says where in the loop it lies.
-SYNAPSE, PRE, POST, ONE = "syn", "pre", "post", "one"
+# LATE is a pre neuron's, as it was a delay ago.
+SYNAPSE, PRE, POST, ONE, LATE = "syn", "pre", "post", "one", "late"
 INPUTS, NEURONS = "inputs", "neurons"  # the two populations
 
 
@@ -54,6 +57,17 @@ class ProjectionPlan:
     each: Hook | None = None
     gate: Hook | None = None
     finish: Hook | None = None
+    late: bool = False  # spikes are met where they arrive
+
+    @property
+    def hooks(self) -> list[Hook]:
+        """Those that it has."""
+        return [h for h in (self.at_pre, self.at_post, self.each, self.gate, self.finish) if h is not None]
+
+    @property
+    def population(self) -> str:
+        """Where its spikes come from."""
+        return NEURONS if self.recurrent else INPUTS
 
     @property
     def columns(self) -> bool:

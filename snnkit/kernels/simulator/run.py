@@ -41,6 +41,11 @@ def kernel(plan: NetworkPlan, precision: str) -> Kernel:
     return Kernel(load(text).simulate, arguments, rows, plan.graded_out)
 
 
+def kind(name: str, real: type) -> type:
+    """dtype of a row: spikes on their way are indices."""
+    return np.int32 if name.startswith("flying_") else real
+
+
 @dataclass
 class Job:
     """What one run of a network shares between its workers.
@@ -83,7 +88,7 @@ class Worker:
     def __post_init__(self) -> None:
         job, N = self.job, int(self.job.sizes[2])
         own: dict[str, np.ndarray] = {
-            name: np.zeros((1, job.row[name]), job.real)
+            name: np.zeros((1, job.row[name]), kind(name, job.real))
             for name in job.kernel.per_sample
             if name not in job.arrays
         }

@@ -2,7 +2,8 @@
 
 One run over all samples, end to end: before each one a gap longer than the longest delay empties what is on its way, then membranes,
 traces and weights are set back. Input is delivered one step after its spike here, and so are spikes between neurons: times and delays
-are one step less.
+are one step less. `exact` writes STDP with snnkit's pairs: a pair within a step counts nothing, and a post spike counts from its own step on;
+the usual text makes the post part in the next step, behind the pre part, and lets it read what arrives in that step.
 """
 
 import json
@@ -34,7 +35,7 @@ prefs.core.default_float_dtype = np.float64 if d["double"] else np.float32
 prefs.devices.cpp_standalone.openmp_threads = int(d["openmp"])  # 0 is off
 prefs.codegen.cpp.extra_compile_args_gcc = ["-O3", "-march=native", "-w"]
 defaultclock.dt = 1 * ms
-magic_network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "end"]
+magic_network.schedule = ["start", "groups", "synapses", "thresholds", "resets", "post", "end"]
 
 n, length = int(d["n"]), int(d["steps"]) + GAP
 tau, ap, am, top = float(d["tau"]) * second, float(d["a_plus"]), float(d["a_minus"]), float(d["top"])
@@ -43,17 +44,18 @@ source = SpikeGeneratorGroup(n, d["channel"], (d["b"] * length + d["t"]) * ms)
 drive = Synapses(source, cells, on_pre=f"v_post += {float(d['drive'])}")
 drive.connect(j="i")
 if d["stdp"]:
-    back = Synapses(
-        cells, cells,
-        "w : 1\nw0 : 1\ndx/dt = -x / (20*ms) : 1 (event-driven)\ndy/dt = -y / (20*ms) : 1 (event-driven)",
-        on_pre="v_post += w\nw = clip(w - am * y, 0, top)\nx += 1",
-        on_post="w = clip(w + ap * x, 0, top)\ny += 1",
-    )  # fmt: skip
+    model = "w : 1\nw0 : 1\ndx/dt = -x / (20*ms) : 1 (event-driven)\ndy/dt = -y / (20*ms) : 1 (event-driven)"
+    down, up = "v_post += w\nw = clip(w - am * y, 0, top)", "w = clip(w + ap * x, 0, top)\ny += 1"
+    on_pre = {"pre": down, "seen": "x += 1"} if d["exact"] else f"{down}\nx += 1"
+    back = Synapses(cells, cells, model, on_pre=on_pre, on_post=up)
 else:
     back = Synapses(cells, cells, "w : 1", on_pre="v_post += w")
 back.connect(i=d["pre"], j=d["post"])
 back.w = d["w"]
 back.pre.delay = (d["late"] - 1) * ms
+if d["stdp"] and d["exact"]:  # both behind the thresholds, where spikes are those of this step
+    back.post.when = back.seen.when = "post"
+    back.seen.order, back.seen.delay = 2, d["late"] * ms
 cells.run_regularly("v = 0", dt=length * ms, when="start")
 if d["stdp"]:
     back.w0 = d["w"]
@@ -65,4 +67,5 @@ for when in ("before", "after"):  # seconds of the processor until here
 run(int(d["samples"]) * length * ms)
 device.build(directory=str(folder / "program"), compile=True, run=False)
 names = {k: device.get_array_filename(spikes.variables[k]) for k in ("t", "i")}
+names["w"] = device.get_array_filename(back.variables["w"])
 (folder / "results.json").write_text(json.dumps({**names, "gap": GAP}))

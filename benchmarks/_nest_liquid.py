@@ -1,7 +1,8 @@
 """Runs a liquid in NEST, for `liquid.py`; needs an environment with NEST (`nest-simulator`).
 
 The network is built anew before every sample, which sets everything back; only the runs are timed. Its
-generators spike from step 1 on and reach neurons one step later, so all is two steps late here. Its STDP pairs spikes where they arrive.
+generators spike from step 1 on and reach neurons one step later, so all is two steps late here. Its delays are
+dendritic: STDP pairs a pre spike as it leaves with a post spike a delay after it left, so neither of snnkit's pairings is the same.
 """
 
 import json

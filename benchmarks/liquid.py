@@ -11,9 +11,12 @@ All run the same wiring, delays (1 to 10 steps), initial weights and input spike
 spikes and weights begin anew with each sample. The peers need environments of their own. Brian2's C++ program is
 built once, with -O3 -march=native, and what counts is the time of its run alone; NEST (float64) builds its network anew for each sample, which
 is not counted; BindsNET has no delays, so its spikes are others. Rounds take turns; the best counts. `--cpu` counts the
-seconds of the processor instead, for machines with other work: on one thread, and Brian2 alone beside. Brian2 and NEST pair spikes
-where they arrive, snnkit where they leave, so rates with STDP differ a little; each row says its rate, for the speed of a liquid is a
-statement about its rate. `--check` compares static spikes with Brian2's and NEST's, one by one, in float64.
+seconds of the processor instead, for machines with other work: on one thread, and Brian2 alone beside. With STDP Brian2's usual text
+pairs spikes where they arrive, and so does snnkit here (`pairing="arrival"`); snnkit's faster default, pairs where they leave, has a row of
+its own. NEST's pairs lie on the other side: its delays are dendritic, so a post spike reaches the synapse late. Brian2's usual text also
+counts pairs within a step, so rates with STDP may differ a little; each row says its rate, for the speed of a liquid is a statement about
+its rate. `--check` compares static spikes with Brian2's and NEST's, one by one, in float64; and with STDP spikes and weights with those of
+Brian2 where it is written with exactly our pairs.
 """
 
 from __future__ import annotations
@@ -61,9 +64,9 @@ def events(n: int, samples: int, steps: int = STEPS) -> EventTensor:
     return EventTensor.stack(parts)
 
 
-def liquid(n: int, p: float, stdp: bool) -> Liquid:
+def liquid(n: int, p: float, stdp: bool, pairing: str = "departure") -> Liquid:
     drive, back = wiring(n, p)
-    back = back.replaced(rule=pair_stdp(**RULE) if stdp else None)  # type: ignore[arg-type]
+    back = back.replaced(rule=pair_stdp(**RULE, pairing=pairing) if stdp else None)  # type: ignore[arg-type]
     return Liquid(LIF(tau=TAU, dt=MS, reset="zero"), drive, back)
 
 
@@ -71,9 +74,10 @@ class Ours:
     """A liquid on so many threads."""
 
     def __init__(
-        self, n: int, p: float, stdp: bool, ev: EventTensor, threads: int, cpu: bool = False
-    ) -> None:
-        self.liquid, self.ev, self.threads = liquid(n, p, stdp), ev, threads
+        self, n: int, p: float, stdp: bool, ev: EventTensor, threads: int, cpu: bool = False,
+        pairing: str = "departure",
+    ) -> None:  # fmt: skip
+        self.liquid, self.ev, self.threads = liquid(n, p, stdp, pairing), ev, threads
         self.clock = time.process_time if cpu else time.perf_counter
         self.run()
 
@@ -131,10 +135,10 @@ class Brian:
 
     def __init__(
         self, python: str, folder: Path, n: int, p: float, stdp: bool, ev: EventTensor,
-        double: bool = False, cpu: bool = False, openmp: int = 0,
+        double: bool = False, cpu: bool = False, openmp: int = 0, exact: bool = False,
     ) -> None:  # fmt: skip
         if not (folder / "results.json").exists():
-            describe(folder, n, p, stdp, ev, double=double, openmp=openmp)
+            describe(folder, n, p, stdp, ev, double=double, openmp=openmp, exact=exact)
             call(python, "_brian_liquid.py", str(folder))
         self.folder, self.shape, self.cpu = folder, ev.shape, cpu
 
@@ -143,13 +147,21 @@ class Brian:
         subprocess.run(["./main"], cwd=program, check=True, capture_output=True)
         read = lambda name: float((program / "results" / name).read_text().split()[0])
         seconds = read("after.txt") - read("before.txt") if self.cpu else read("last_run_info.txt")
-        gap = json.loads((self.folder / "results.json").read_text())["gap"]
+        gap = self.told["gap"]
         return seconds * self.shape[0] / (self.shape[0] + gap), len(self.spikes()[0])
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """Steps of the gap between samples, and the files of its answers."""
+        return json.loads((self.folder / "results.json").read_text())
+
+    def weights(self) -> np.ndarray:
+        """Of the last sample, in the order of `wiring`, after its gap; in float64."""
+        return np.fromfile(self.folder / "program" / "results" / self.told["w"], np.float64)
 
     def spikes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Step, sample and neuron of every spike."""
-        program = self.folder / "program"
-        kind = json.loads((self.folder / "results.json").read_text())
+        program, kind = self.folder / "program", self.told
         t = np.fromfile(program / "results" / kind["t"], np.float64)
         i = np.fromfile(program / "results" / kind["i"], np.int32)
         length = self.shape[0] + kind["gap"]
@@ -214,12 +226,14 @@ def table(options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
             if options.build:
                 continue
             contestants: dict[str, Any] = {
-                f"snnkit, {k} thread{'s' * (k > 1)}": Ours(n, p, stdp, ev, k, options.cpu)
+                f"snnkit, {k} thread{'s' * (k > 1)}": Ours(n, p, stdp, ev, k, options.cpu, "arrival")
                 for k in sorted({1, options.threads})
             }
+            if stdp:
+                contestants["snnkit, departure, 1"] = Ours(n, p, stdp, ev, 1, options.cpu)
             found = compare(contestants | others, options.rounds, ev, p * n * n)
             rows.append({"p": p, "stdp": stdp, "rows": found})
-            print(f"\n{n} neurons, {100 * p:g} %, {'pair STDP' if stdp else 'static'}")
+            print(f"\n{n} neurons, {100 * p:g} %, {'pair STDP, on arrival' if stdp else 'static'}")
             ours = found["snnkit, 1 thread"]["samples_per_s"]
             for name, row in found.items():
                 print(
@@ -271,8 +285,8 @@ def silent(options: argparse.Namespace) -> float:
     return 1e9 * best / (n * steps)
 
 
-def check(options: argparse.Namespace, folder: Path) -> dict[str, int]:
-    """Spikes that differ from Brian2's and NEST's, static, in float64."""
+def check(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Spikes that differ from Brian2's and NEST's, static, in float64; with STDP spikes and weights, from Brian2's."""
     n, p = 200, 0.1
     ev = events(n, 4)
     others: dict[str, Any] = {}
@@ -281,14 +295,46 @@ def check(options: argparse.Namespace, folder: Path) -> dict[str, int]:
     if options.nest:
         others["NEST"] = Peer(options.nest, "_nest_liquid.py", folder / "check-nest", n, p, False, ev, 4)
     ours = liquid(n, p, False).double()(ev).dense().bool().numpy()
-    differ = {}
+    differ: dict[str, Any] = {}
     for name, one in others.items():
         one.run()
         theirs = np.zeros_like(ours)
         theirs[one.spikes()] = True
         differ[name] = int((ours != theirs).sum())
         print(f"\nspikes against {name}: {ours.sum()} and {theirs.sum()}, {differ[name]} differ")
+    if options.brian:
+        differ["Brian2, STDP"] = check_stdp(options, folder, n, p, ev)
     return differ
+
+
+def check_stdp(
+    options: argparse.Namespace, folder: Path, n: int, p: float, ev: EventTensor
+) -> dict[str, float]:
+    """Against Brian2 with exactly our pairs on arrival; weights are those of the last sample, in float64."""
+    brian = Brian(options.brian, folder / "check-stdp", n, p, True, ev, double=True, exact=True)
+    brian.run()
+    silence = torch.zeros(brian.told["gap"] - 1, *ev.shape[1:])  # Brian2's samples go on in the gap
+    longer = EventTensor.from_dense(torch.cat([ev.dense(), silence]), MS)
+    _, back = wiring(n, p)
+    spikes, after = {}, {}
+    for pairing in ("arrival", "departure"):
+        net = liquid(n, p, True, pairing).double()
+        order = net._part("recurrent").wired.order
+        run = net.with_weights(recurrent=back.w[order]).run(longer, keep=["recurrent.w"])
+        spikes[pairing] = run.spikes.dense().bool().numpy()[: ev.shape[0]]
+        after[pairing] = run.final["recurrent.w"][-1].numpy()
+    theirs = np.zeros_like(spikes["arrival"])
+    theirs[brian.spikes()] = True
+    weights = brian.weights()[order]
+    found = {
+        "spikes": int(theirs.sum()),
+        "differ": int((spikes["arrival"] != theirs).sum()),
+        "largest_change": float(np.abs(after["arrival"] - back.w[order]).max()),
+        "largest_difference": float(np.abs(after["arrival"] - weights).max()),
+        "on_departure": float(np.abs(after["departure"] - weights).max()),
+    }
+    print("with STDP, Brian2 with our pairs on arrival:", found)
+    return found
 
 
 def main() -> None:

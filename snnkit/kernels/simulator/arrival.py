@@ -110,6 +110,8 @@ def arrive(plan: NetworkPlan) -> list[str]:
 
 
 def _arrive(plan: ProjectionPlan, graded: bool) -> list[str]:
+    if not plan.dense:
+        return [calls(plan, graded)["pre"]]
     flying, width = f"flying_{plan.population}", f"({_size(plan.population)} + 1)"
     waits = f"{plan.name}_waits_"
     return [

@@ -74,14 +74,9 @@ def _spikes(plan: ProjectionPlan, graded: bool) -> list[str]:
     """What delivery is told of spikes: their list, its beginning and end, their values, and where they go."""
     if plan.late:
         flying, worth = (f"{word}_{plan.population}" for word in ("flying", "worth"))
-        return [
-            flying,
-            "at + 1",
-            f"at + 1 + {flying}[at]",
-            *([worth] if graded else []),
-            "slot",
-            *([] if plan.dense else ["q"]),
-        ]
+        width = f"{'M' if plan.population == INPUTS else 'N'} + 1"
+        list_ = ["at + 1", f"at + 1 + {flying}[at]"] if plan.dense else [f"(p + D) * ({width})", width]
+        return [flying, *list_, *([worth] if graded else []), "slot"]
     spikes = ["spiked", "0", "ns"] if plan.recurrent else ["indices", "i0", "i1"]
     values = (["sent"] if plan.recurrent else ["values"]) if graded else []
     return [*spikes, *values, "slot"]
@@ -160,21 +155,24 @@ def _sparse_pre(function: str, hook: Hook, precision: str, graded: bool) -> str:
 
 
 def _late_pre(function: str, hook: Hook, precision: str, graded: bool) -> str:
-    """The synapses of one delay, the q-th."""
+    """The spikes that arrive in this step, delay by delay; `now` is where the spikes of this step are, `width` the length of a step."""
     posts = any(leaf.startswith(POST) for leaf, _ in hook.used())
     body = _body(hook, precision, {SYNAPSE: "k", POST: "j"}, _amount("slot[off_[k]]", graded))
-    head = ["spikes", "first", "last", *(["values_"] if graded else []), "slot", "q", *LATE_ROW]
+    head = ["flying", "now", "width", *(["values_"] if graded else []), "slot", *LATE_ROW]
     lines = [
         _define(function, head, hook),
-        "    K, back = waits_.shape[0], back_[q]",
-        "    for a in range(first, last):",
-        "        i = spikes[a]",
-        *_indent(8, _spike_value(graded)),
-        *_indent(8, _hoist(PRE, "i", hook)),
-        *_indent(8, _hoist(LATE, "back + i", hook)),
-        "        for k in range(np.uint64(rp_[i * K + q]), np.uint64(rp_[i * K + q + 1])):",
-        *_indent(12, ["j = post_[k]"] if posts else []),
-        *_indent(12, body),
+        "    K = waits_.shape[0]",
+        "    for q in range(K - 1, -1, -1):",
+        "        first = now - waits_[q] * width + 1",
+        "        back = back_[q]",
+        "        for a in range(first, first + flying[first - 1]):",
+        "            i = flying[a]",
+        *_indent(12, _spike_value(graded)),
+        *_indent(12, _hoist(PRE, "i", hook)),
+        *_indent(12, _hoist(LATE, "back + i", hook)),
+        "            for k in range(np.uint64(rp_[i * K + q]), np.uint64(rp_[i * K + q + 1])):",
+        *_indent(16, ["j = post_[k]"] if posts else []),
+        *_indent(16, body),
         "",
     ]
     return "\n".join(lines)

@@ -42,11 +42,17 @@ def test_strides_do_not_matter(library):
     torch.testing.assert_close(products.matmul(b[:, 0].expand(7, 40), b), b[:, 0].expand(7, 40) @ b)
 
 
-def test_stacks_are_their_products(library):
-    a, b = operands(6, 20, 30), operands(6, 30, 10, seed=1)
-    y = products.matmuls(a, b)
+@pytest.mark.parametrize(
+    "size", [(20, 30, 10), (128, 130, 140)]
+)  # below and above what oneDNN is worth a call for
+def test_stacks_are_their_products(library, size):
+    m, k, n = size
+    a, b = operands(3, m, k), operands(3, k, n, seed=1)
+    y = products.matmuls(a, b, torch.empty(3, m, n))
     torch.testing.assert_close(y, torch.bmm(a, b))
-    torch.testing.assert_close(products.matmuls(a, b.mT.contiguous().mT), y)
+    torch.testing.assert_close(products.matmuls(a, b.mT.contiguous().mT, torch.empty(3, m, n)), y)
+    turned = products.matmuls(a.mT.contiguous().mT, b, torch.empty(3, m, n))
+    torch.testing.assert_close(turned, y)
 
 
 def test_double_precision_is_left_to_torch():

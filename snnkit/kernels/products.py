@@ -66,11 +66,17 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return a.detach() @ b.detach()
 
 
-def matmuls(a: Tensor, b: Tensor) -> Tensor:
-    """`a @ b` for stacks of matrices, `S M K` and `S K N`, likewise."""
-    if a.dtype is torch.float32 and a.device.type == "cpu" and _operator() is not None:
-        return torch.stack([linear(x, y.t()) for x, y in zip(a, b, strict=True)])
-    return torch.bmm(a.detach(), b.detach())
+_SMALL = 1 << 21  # multiplications below which a call of oneDNN's operator costs more than it gains
+
+
+def matmuls(a: Tensor, b: Tensor, out: Tensor) -> Tensor:
+    """`a @ b` for stacks of matrices, `S M K` and `S K N`, likewise, into `out`."""
+    many = a.shape[1] * a.shape[2] * b.shape[2] >= _SMALL
+    if many and a.dtype is torch.float32 and a.device.type == "cpu" and _operator() is not None:
+        for x, y, z in zip(a, b.mT, out, strict=True):
+            z.copy_(linear(x, y))
+        return out
+    return torch.bmm(a.detach(), b.detach(), out=out)
 
 
 # -- with derivatives -------------------------------------------------------------------------------------------------

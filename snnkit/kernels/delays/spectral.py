@@ -1,67 +1,79 @@
-"""Long kernels along time by transform: one real product per frequency component, whatever the kernel holds.
+"""Long kernels along time by transform: one real product per component of a frequency, whatever the kernel holds.
 
     y[t] = Σ_n x[t - n] · K[n]      x: T batch in      K: W in out      y: rows batch out
 
-The discrete Fourier transform turns the convolution into one complex product per frequency. Written out in real numbers
-with three products instead of four, and with all additions moved into the matrices of the transforms, that is
-
-    y = Dᵀ · (C x ∘ E K)        ∘: for each of about 1.5·(T + W) components a product `batch in` times `in out`
-
-so a dense kernel of any length costs less than two dense layers. Components are taken in groups, and the backward pass
-transforms anew instead of keeping spectra: memory stays near that of x, K and y. Rounding is that of transforms: silent
-steps get about 1e-7 of the largest output, and late input changes early bits. Hence for training only.
+The discrete Fourier transform turns the convolution into one complex product `batch in` times `in out` per frequency,
+that is three real ones, about 1.5·(T + W) in all: a dense kernel of any length costs less than two dense layers.
+Frequencies are taken in bands (`bands`), and the backward pass transforms anew instead of keeping spectra: memory stays
+near that of x, K and y. Rounding is that of transforms: silent steps get about 1e-7 of the largest output, and late input
+changes early bits. Hence for training only.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from snnkit.kernels.products import matmul, matmuls
+from snnkit.kernels import lease
+from snnkit.kernels.delays.bands import Band, Plan, back, front, plan
+from snnkit.kernels.products import matmuls
 
-GROUP = 32  # components at a time
+SPACE = 72 << 20  # bytes that the components of a band may take
 
 
-@lru_cache(maxsize=32)
-def _matrices(
-    steps: int, window: int, rows: int, dtype: torch.dtype, device: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """C (components x steps), E (components x window) and D (components x rows)."""
+@lru_cache(maxsize=64)
+def _plan(steps: int, window: int, rows: int, each: int, dtype: str) -> Plan:
+    """The cheapest bands whose components, `each` bytes apiece, fit into the space."""
     n = max(steps + window - 1, rows, 2)
-    f = torch.arange(n // 2 + 1, dtype=torch.float64)
-    real = (f == 0) | (2 * f == n)  # without a sine
 
-    def trig(size: int) -> tuple[Tensor, Tensor]:
-        angle = 2 * math.pi / n * torch.remainder(f[:, None] * torch.arange(size, dtype=torch.float64), n)
-        return angle.cos(), angle.sin()
+    def cost(R: int) -> tuple[bool, int]:
+        m = -(-n // R)
+        band, h = 3 * (m if R > 2 else m // 2 + 1) * each, m // 8 * 4 + 4
+        return band > SPACE, (R // 2 + 1) * (4 * n + 4 * h * h + 10 * m + 600) + 100 * R * m
 
-    def front(size: int) -> Tensor:
-        c, s = trig(size)
-        return torch.cat([c[real], c[~real], s[~real], (c + s)[~real]])
-
-    c, s = trig(rows)
-    back = torch.cat([c[real], 2 * (c - s)[~real], -2 * (c + s)[~real], 2 * s[~real]]) / n
-    C, E, D = (m.to(device=device, dtype=dtype) for m in (front(steps), front(window), back))
-    return C, E, D
+    R = min(range(1, min(n, 256) + 1), key=cost)
+    return plan(R, -(-n // R), np.dtype(dtype))
 
 
-def _setup(x: Tensor, window: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
-    return _matrices(len(x), window, rows, x.dtype, str(x.device))
+class _Space(NamedTuple):
+    """Room for the components of a band of x, of the kernel and of y."""
+
+    of: Plan
+    x: Tensor
+    kernel: Tensor
+    y: Tensor
+
+    def bands(self) -> Iterator[tuple[Band, Tensor, Tensor, Tensor]]:
+        for band in self.of.bands:
+            n = band.components
+            yield band, self.x[:n], self.kernel[:n], self.y[:n]
+
+
+def _space(x: Tensor, kernel: Tensor, rows: int) -> _Space:
+    (T, B, N), (W, _, M) = x.shape, kernel.shape
+    sizes = B * N, N * M, B * M
+    of = _plan(T, W, rows, sum(sizes) * x.element_size(), str(x.dtype).removeprefix("torch."))
+    n = max(band.components for band in of.bands)
+    room = lease.empty((n * sum(sizes),), x.dtype)
+    return _Space(of, *(part.view(n, -1) for part in room.split([n * size for size in sizes])))
 
 
 def _forward(x: Tensor, kernel: Tensor, rows: int) -> Tensor:
     (T, B, N), (W, _, M) = x.shape, kernel.shape
-    C, E, D = _setup(x, W, rows)
-    x, kernel = x.reshape(T, -1), kernel.reshape(W, -1)
     y = x.new_zeros(rows, B * M)
-    for g in range(0, len(C), GROUP):
-        c, e, d = C[g : g + GROUP], E[g : g + GROUP], D[g : g + GROUP]
-        part = matmuls(matmul(c, x).view(-1, B, N), matmul(e, kernel).view(-1, N, M))
-        y += matmul(d.t(), part.view(-1, B * M))
+    if x.numel() == 0 or y.numel() == 0:
+        return y.view(rows, B, M)
+    space = _space(x, kernel, rows)
+    for band, X, K, Y in space.bands():
+        front(x.reshape(T, -1), space.of, band, 1, X)
+        front(kernel.reshape(W, -1), space.of, band, 1, K)
+        matmuls(X.view(-1, B, N), K.view(-1, N, M), Y.view(-1, B, M))
+        back(Y, space.of, band, False, y)
     return y.view(rows, B, M)
 
 
@@ -70,17 +82,20 @@ def adjoint(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of x and of the kernel, as far as wanted, from that of the rows."""
     (T, B, N), (W, _, M), rows = x.shape, kernel.shape, len(grad)
-    C, E, D = _setup(x, W, rows)
-    x2, k2, g2 = x.reshape(T, -1), kernel.reshape(W, -1), grad.reshape(rows, -1)
-    dx = torch.zeros_like(x2) if wanted[0] else None
-    dk = torch.zeros_like(k2) if wanted[1] else None
-    for g in range(0, len(C), GROUP):
-        c, e = C[g : g + GROUP], E[g : g + GROUP]
-        bar = matmul(D[g : g + GROUP], g2).view(-1, B, M)
-        if dx is not None:
-            dx += matmul(c.t(), matmuls(bar, matmul(e, k2).view(-1, N, M).mT).view(-1, B * N))
-        if dk is not None:
-            dk += matmul(e.t(), matmuls(matmul(c, x2).view(-1, B, N).mT, bar).view(-1, N * M))
+    dx = x.new_zeros(T, B * N) if wanted[0] else None
+    dk = x.new_zeros(W, N * M) if wanted[1] else None
+    if x.numel() and grad.numel():
+        space = _space(x, kernel, rows)
+        for band, X, K, G in space.bands():
+            front(grad.reshape(rows, -1), space.of, band, -1, G)
+            if dx is not None:
+                front(kernel.reshape(W, -1), space.of, band, 1, K)
+                matmuls(G.view(-1, B, M), K.view(-1, N, M).mT, X.view(-1, B, N))
+                back(X, space.of, band, True, dx)
+            if dk is not None:
+                front(x.reshape(T, -1), space.of, band, 1, X)
+                matmuls(X.view(-1, B, N).mT, G.view(-1, B, M), K.view(-1, N, M))
+                back(K, space.of, band, True, dk)
     return None if dx is None else dx.view(x.shape), None if dk is None else dk.view(kernel.shape)
 
 

@@ -7,7 +7,8 @@
 784 inputs at 20 Hz, all to all to 400 LIF neurons (tau 20 ms, 250 steps of 1 ms), additive all-to-all pair STDP (tau 20 ms, equal rates up
 and down), weights in bounds, updated in every step and carried from sample to sample; membranes and traces begin anew. All get the same
 initial weights and the same spikes, one thread, float32. Equal rates, because the others also count pairs within one step, which
-then cancel; Brian2's usual text counts them as pre before post. What each learned is compared with ours: the largest
+then cancel; Brian2's usual text counts them as pre before post. There are no delays, so where rules pair (`pairing="departure"` or
+"arrival") makes no difference here. What each learned is compared with ours: the largest
 difference of a weight beside the largest change, the correlation of the changes, and the rate, for the speed of a
 rule is a statement about the rate. Each peer takes its turn in every round, in a process of its own; the best counts.
 BindsNET, snnTorch and SpikingJelly are one to two orders slower and run the first `--peer-samples` only. Brian2: C++ standalone,

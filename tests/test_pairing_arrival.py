@@ -15,7 +15,7 @@ from simulator_cases import BY_NAME, CASES, MS, M, N, cell, interpret, poisson
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
 from snnkit.liquid import Liquid, Projection, load, save
-from snnkit.neurons import IF, LIF, CubaLIF, TwoPoint
+from snnkit.neurons import IF, LIF, CubaLIF, MultiSpikeIF, TwoPoint
 from snnkit.plasticity import (
     Rule,
     Trace,
@@ -143,6 +143,20 @@ def test_compiled_it_is_the_same_and_nothing_around_it_matters(name):
     for label in plastic(liquid):
         if liquid._part(label).rule.settle is None:
             assert torch.equal(state.synapses[f"{label}.w"], whole.final[f"{label}.w"])
+
+
+def test_graded_spikes_arrive_with_their_values():
+    value, chance = torch.rand(2, 40, 2, M, generator=torch.Generator().manual_seed(0))
+    drive = EventTensor.from_dense(2.0 * value * (chance < 0.2), MS)
+    rule = short_term(U=0.6, tau_rec=20 * MS, pairing="arrival")
+    delay = lambda g, n: g.integers(1, 8, n) * MS
+    liquid = Liquid(
+        MultiSpikeIF(threshold=0.4),
+        Projection.dense(M, N, w=(-0.7, 0.7), delay=2 * MS, rule=pair_stdp(pairing="arrival"), seed=0),
+        Projection.random(N, N, p=0.2, w=0.1, delay=delay, rule=rule, seed=1),
+        dt=MS,
+    )
+    assert set(agree(liquid, drive, threads=2).spikes.values.unique().tolist()) > {1.0}
 
 
 RULES = [

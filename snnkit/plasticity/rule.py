@@ -89,13 +89,14 @@ class Rule:
         signals: names of arrays over time that `run` is given, such as "reward".
         bounds: lowest and highest w: numbers, names, or functions; None for no bound. Clipped after each part.
         pairing: where a synapse with a delay meets the spikes of its pre neuron. "departure": as they leave, so that the rule sees
-            no delay; "arrival": a delay later, see below. Without delays both are the same.
+            no delay; "arrival": a delay later, see below. From an input without delay both are the same.
 
     A pair of spikes at t_pre and t_post, d the synapse's delay, is t_post - t_pre apart with "departure", whatever d: the way to the
     synapse and the way back of the post neuron's spike, through the dendrite, are equally long. With "arrival" it is t_post - (t_pre + d)
     apart: all of the delay is axonal, as in Brian2's usual text (Morrison, Diesmann and Gerstner 2008, Biol Cybern 98:459). Then w is
     delivered and `on_pre` happens in the step in which the spike arrives, before the neurons step, with the post traces, modulators and
-    signals (a reward) of that step; what a function reads of pre traces is what they were d before.
+    signals (a reward) of that step; what a function reads of pre traces is what they were d before. It costs a look-up more for each spike
+    and each delay that occurs in the projection. NEST's synapses put all of d on the dendrite, t_post + d - t_pre, which is neither.
 
     Raises:
         UserError: a name means two things, or something is out of range.

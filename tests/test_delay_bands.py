@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from snnkit.kernels.delays.bands import SPAN, back, front, plan
-from snnkit.kernels.delays.spectral import _plan, adjoint, convolve
+from snnkit.kernels.delays.spectral import SPACE, _plan, adjoint, convolve
 
 CASES = [
     (1, 1),
@@ -17,10 +17,8 @@ CASES = [
     (3, 4),
     (3, 5),
     (4, 5),
-    (4, 31),
     (5, 6),
     (8, 3),
-    (8, 16),
     (9, 14),
 ]
 
@@ -107,4 +105,4 @@ def test_convolution_and_adjoint_against_sums(T, W, rows):
 def test_large_spectra_are_taken_in_more_bands():
     small, large = _plan(100, 25, 100, 1 << 10, "float32"), _plan(100, 25, 100, 1 << 20, "float32")
     assert len(large.bands) > len(small.bands)
-    assert max(band.components for band in large.bands) << 20 <= 72 << 20
+    assert max(band.components for band in large.bands) << 20 <= SPACE

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from snnkit.errors import UserError
 from snnkit.kernels.delays import events as events_
 from snnkit.kernels.delays import lanes as lanes_
+from snnkit.kernels.delays.bells import bells, pulls
 from snnkit.kernels.delays.events import Rows
 from snnkit.kernels.delays.spectral import adjoint, convolve
 from snnkit.kernels.dense import Look
@@ -185,11 +186,17 @@ def _shape(delay: Tensor, window: int, sigma: float) -> tuple[Tensor, Tensor]:
     return off, torch.softmax(-0.5 * (off / sigma) ** 2, 0)
 
 
+def _fast(weight: Tensor) -> bool:
+    return weight.dtype is torch.float32 and weight.numel() > 0 and _native(weight)
+
+
 class _Gaussian(torch.autograd.Function):
     """With r_n = n - d and the mean r of the taps:  ∂k_n/∂d = k_n·(r_n - r)/σ²."""
 
     @staticmethod
     def forward(weight: Tensor, delay: Tensor, window: int, sigma: float) -> Tensor:
+        if _fast(weight):
+            return bells(weight, delay, window, sigma)
         out = weight.new_empty(window, *weight.shape)
         step = max(1, _PART // max(1, window * weight[0].numel()))
         for k in range(0, len(weight), step):
@@ -206,6 +213,8 @@ class _Gaussian(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple:
         weight, delay = ctx.saved_tensors
+        if _fast(weight):
+            return *pulls(weight, delay, grad, ctx.sigma), None, None
         dw, dd = torch.empty_like(weight), torch.empty_like(delay)
         step = max(1, _PART // max(1, ctx.window * weight[0].numel()))
         for k in range(0, len(weight), step):

@@ -23,7 +23,7 @@ from snnkit.kernels import lease
 from snnkit.kernels.delays.bands import Band, Plan, back, front, plan
 from snnkit.kernels.products import matmuls
 
-SPACE = 72 << 20  # bytes that the components of a band may take
+SPACE = 64 << 20  # bytes that the components of a band may take
 
 
 @lru_cache(maxsize=64)
@@ -59,8 +59,14 @@ def _space(x: Tensor, kernel: Tensor, rows: int) -> _Space:
     sizes = B * N, N * M, B * M
     of = _plan(T, W, rows, sum(sizes) * x.element_size(), str(x.dtype).removeprefix("torch."))
     n = max(band.components for band in of.bands)
-    room = lease.empty((n * sum(sizes),), x.dtype)
-    return _Space(of, *(part.view(n, -1) for part in room.split([n * size for size in sizes])))
+    want = n * sum(sizes)
+    if lease.SMALLEST < want * x.element_size() < SPACE:
+        want = (
+            SPACE // x.element_size()
+        )  # of one size for all layers, so that they share it; what is not used is no memory
+    room = lease.empty((want,), x.dtype)
+    parts = room[: n * sum(sizes)].split([n * size for size in sizes])
+    return _Space(of, *(part.view(n, -1) for part in parts))
 
 
 def _forward(x: Tensor, kernel: Tensor, rows: int) -> Tensor:

@@ -13,6 +13,7 @@ from snnkit import systems
 from snnkit.errors import UserError
 from snnkit.liquid import Liquid, Projection, lyapunov_pruning, pruning
 from snnkit.neurons import LIF, CubaLIF
+from snnkit.plasticity import pair_stdp
 from snnkit.systems import lorenz
 from snnkit.systems.lyapunov_pruning import interval
 
@@ -190,6 +191,13 @@ def test_without_spikes_a_perturbation_decays_with_the_membrane(no_compiler):
     silent = poisson(70, 1, 4, 0.0)
     growth = lyapunov_pruning.local_growth(small_liquid(tau=tau), silent, perturbations=4, window=10, skip=10)
     np.testing.assert_allclose(growth, np.exp(-10e-3 / tau.numpy()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("pairing", ["departure", "arrival"])
+def test_perturbations_of_a_learning_liquid(pairing, no_compiler):
+    ev, rule = poisson(90, 1, 4, 150.0), pair_stdp(bounds=(-1.0, 1.0), pairing=pairing)
+    growth = lyapunov_pruning.local_growth(small_liquid(rule=rule), ev, perturbations=4, skip=50)
+    assert growth.shape == (20,) and (growth > 0).any()
 
 
 def test_where_spikes_multiply_perturbations_grow_more(no_compiler):

@@ -19,6 +19,7 @@ from snnkit.liquid import pruning
 from snnkit.liquid.liquid import Liquid
 from snnkit.liquid.neuron_data import neuron_from, neuron_options
 from snnkit.liquid.projection import Projection, Seed
+from snnkit.liquid.state import repeated
 from snnkit.neurons.base import Neuron
 
 # -- 1. synapses ------------------------------------------------------------------------------------------------------
@@ -60,25 +61,13 @@ def local_growth(
     for k in range(perturbations):
         begin = skip + k * window
         signs = torch.from_numpy(rng.choice([-eps, eps], N)).to(liquid._real())
-        copies = _copies(state, N + 1)
+        copies = repeated(state, N + 1)
         v = copies.neuron[at]
         v[:N] += torch.diag(signs)
         _, after = liquid.scan(everyone[begin : begin + window], copies)
         total += sum(_squared_distance(x) for x in (*after.neuron, after.arriving)) / eps**2
-        state = _copies(after, 1, first=N)
+        state = repeated(after, 1, row=N)
     return np.sqrt(total / perturbations)
-
-
-def _copies(state: Any, n: int, first: int = 0) -> Any:
-    """One row of a state, n times."""
-    rows = lambda x: x[first : first + 1].expand(n, *x.shape[1:]).clone()
-    return state._replace(
-        neuron=type(state.neuron)(*(rows(x) for x in state.neuron)),
-        arriving=rows(state.arriving),
-        traces=tuple(rows(x) for x in state.traces),
-        modulators=rows(state.modulators),
-        synapses={k: rows(x) for k, x in state.synapses.items()},
-    )
 
 
 def _squared_distance(x: torch.Tensor) -> np.ndarray:

@@ -10,6 +10,7 @@ import torch
 
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
+from snnkit.liquid.state import repeated
 
 if TYPE_CHECKING:
     from snnkit.liquid.liquid import Liquid
@@ -94,7 +95,7 @@ def liquid_lyapunov(
     away, total, n = [a * (eps / size) for a in away], 0.0, 0
     for t in range(skip, T - every + 1, every):
         cells = [torch.stack([x[0], x[0] + a]) for x, a in zip(state.neuron, away, strict=True)]
-        first = _both(state, cells, liquid)
+        first = repeated(state, 2)._replace(neuron=liquid.neuron.State(*cells))
         _, state = liquid.scan(pair[t : t + every], first)
         away = [x[1] - x[0] for x in state.neuron]
         distance = float(torch.sqrt(sum((a**2).sum() for a in away)))  # type: ignore[arg-type]
@@ -103,15 +104,3 @@ def liquid_lyapunov(
         total, n = total + float(np.log(distance / eps)), n + every
         away = [a * (eps / distance) for a in away]
     return total / (n * ev.dt)
-
-
-def _both(state: Any, cells: list[torch.Tensor], liquid: Liquid) -> Any:
-    """The first copy's state for both, but for the neurons'."""
-    twice = lambda x: x[:1].expand_as(x).clone()
-    return state._replace(
-        neuron=liquid.neuron.State(*cells),
-        arriving=twice(state.arriving),
-        traces=tuple(twice(x) for x in state.traces),
-        modulators=twice(state.modulators),
-        synapses={k: twice(x) for k, x in state.synapses.items()},
-    )

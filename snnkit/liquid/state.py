@@ -23,6 +23,20 @@ class LiquidState(NamedTuple):
     ]  # spikes and traces of the last steps, where rules pair on arrival [B, steps, ...]
 
 
+def repeated(state: LiquidState, n: int, row: int = 0) -> LiquidState:
+    """One sample of a state, n times: where copies of it begin."""
+    rows = lambda x: x[row : row + 1].expand(n, *x.shape[1:]).clone()
+    return LiquidState(
+        step=state.step,
+        neuron=type(state.neuron)(*map(rows, state.neuron)),
+        arriving=rows(state.arriving),
+        traces=tuple(map(rows, state.traces)),
+        modulators=rows(state.modulators),
+        synapses={k: rows(x) for k, x in state.synapses.items()},
+        past={k: rows(x) for k, x in state.past.items()},
+    )
+
+
 class Run(NamedTuple):
     """What `Liquid.run` answers."""
 

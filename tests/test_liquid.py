@@ -112,6 +112,10 @@ def test_mistakes_in_wiring_are_told():
         "boolean mask of 2": lambda: Projection.dense(2, 2, inhibitory=[True, False, True]),
         "not finite": lambda: Projection.dense(2, 2, w=math.nan),
         r"\[n_pre, n_post\]": lambda: Projection.from_matrix([1.0, 2.0]),
+        "such as \\(10, 10, 10\\); got 6": lambda: Projection.grid(6, reach=1.0),
+        "whole numbers, got float64": lambda: Projection(shape=(2, 2), pre=[0.5], post=[0], w=1.0),
+        "the function pair_stdp: call it": lambda: Projection.dense(2, 2, rule=pair_stdp),
+        "such as pair_stdp.*got 'stdp'": lambda: Projection.dense(2, 2, rule="stdp"),
     }.items():
         with pytest.raises(UserError, match=words):
             make()

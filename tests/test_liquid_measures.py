@@ -11,7 +11,9 @@ from snnkit.errors import UserError
 from snnkit.events import EventTensor
 from snnkit.liquid import Liquid, Projection, measures, stability
 from snnkit.liquid.features import counts, per_step
+from snnkit.liquid.state import repeated
 from snnkit.neurons import IF, LIF
+from snnkit.plasticity import pair_stdp
 
 
 @pytest.fixture(autouse=True)
@@ -145,3 +147,48 @@ def test_critical_avalanches_have_the_exponent_three_halves():
 def test_per_step_counts_spikes():
     ev = poisson(30, 3, 5, 200.0)
     assert np.array_equal(per_step(ev), ev.dense().sum(2).numpy().astype(int))
+
+
+def test_spikes_may_be_given_for_activity():
+    ev = poisson(400, 2, 5, 40.0)
+    assert measures.avalanches(ev).sizes.tolist() == measures.avalanches(per_step(ev)).sizes.tolist()
+    assert measures.branching_ratio(ev) == measures.branching_ratio(per_step(ev))
+
+
+@pytest.mark.parametrize("pairing", ["departure", "arrival"])
+def test_copies_of_a_learning_liquid_meet_again(pairing):
+    """What is remembered of the past belongs to both copies: below threshold only the leak is left."""
+    rule = pair_stdp(pairing=pairing)
+    drive, back = Projection.dense(4, 6, w=0.01), ring(6, 0.1).replaced(delay=np.full(6, 3 * MS), rule=rule)
+    quiet = Liquid(LIF(tau=20 * MS, dt=MS), drive, back).double()
+    found = stability.liquid_lyapunov(quiet, poisson(200, 1, 4, 100.0), eps=1e-6)
+    assert found == pytest.approx(-1 / (20 * MS), rel=1e-6)
+
+
+def test_a_copied_state_goes_on_as_the_sample_it_is_a_copy_of():
+    rule = pair_stdp(pairing="arrival", bounds=(-1.0, 1.0))
+    drive = Projection.dense(4, 12, w=(0.0, 0.8), delay=(0.0, 4 * MS), rule=rule, seed=0)
+    back = Projection.random(12, 12, p=0.4, w=(-0.3, 0.5), delay=(1 * MS, 5 * MS), rule=rule, seed=1)
+    liquid = Liquid(LIF(tau=20 * MS, dt=MS), drive, back)
+    ev = poisson(60, 3, 4, 200.0)
+    spikes = liquid(ev).dense()
+    _, state = liquid.scan(ev[:30])
+    rest, end = liquid.scan(ev.batch([1, 1])[30:], repeated(state, 2, row=1))
+    assert spikes[30:, 1].sum() > 20 and end.step == 60
+    assert torch.equal(rest.dense(), spikes[30:, [1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "said"),
+    [
+        (lambda: measures.avalanches(np.zeros((5, 2, 3))), UserError, "spikes per step"),
+        (lambda: measures.branching_ratio(np.ones(100)), UserError, "activity that changes"),
+        (lambda: measures.separation(np.zeros((4, 3)), [0, 1]), UserError, "a class for each"),
+        (lambda: measures.separation(np.zeros((4, 3)), [1, 1, 1, 1]), UserError, "two or more classes"),
+        (lambda: measures.branching_factor(travelling(4, 9), ring(5)), UserError, "among the 4 neurons"),
+        (lambda: measures.branching_factor(torch.zeros(9, 1, 4), ring(4)), TypeError, "EventTensor"),
+    ],
+)
+def test_mistakes_are_told(make, error, said):
+    with pytest.raises(error, match=said):
+        make()

@@ -88,6 +88,8 @@ def test_mistakes_are_told():
     ev, y = task(8)
     with pytest.raises(UserError, match="8 samples, but 5 classes"):
         RidgeReadout().fit(ev, y[:5])
+    with pytest.raises(UserError, match="such as LiquidFeatures"):
+        RidgeReadout(lambda ev: ev).fit(ev, y)
     with pytest.raises(UserError, match='"counts" or "filtered"'):
         LiquidFeatures(kind="rates").fit_transform(ev)
     with pytest.raises(UserError, match="a liquid takes events"):

@@ -1,16 +1,18 @@
 """How a liquid computes: richness of its states, memory, spread of activity, stability.
 
-States are matrices [samples or steps, features]; activity is spikes per step, as `features.per_step` gives it.
+States are matrices [samples or steps, features]; activity is spikes per step, given as such or as the spikes themselves.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
+from snnkit.liquid.features import per_step
 from snnkit.liquid.projection import Projection
 
 
@@ -44,9 +46,18 @@ def separation(states: Any, labels: Any) -> float:
     """Distance of the class means over the spread within classes (Goodman and Ventura 2006, IJCNN).
 
     mean |μ_a - μ_b| over all pairs (a, b) of classes, equal ones (0) included / (1 + mean spread around μ)
+
+    Args:
+        states: [samples, features].
+        labels: class of each sample, two or more classes.
     """
     x, y = np.asarray(states, float), np.asarray(labels)
     classes = np.unique(y)
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(classes) < 2:
+        raise UserError(
+            f"separation needs states [samples, features] and a class for each of the samples, two or more classes; "
+            f"got shapes {x.shape} and {y.shape}, {len(classes)} classes"
+        )
     means = np.stack([x[y == c].mean(0) for c in classes])
     between = np.linalg.norm(means[:, None] - means[None], axis=-1).sum() / len(classes) ** 2
     within = np.mean(
@@ -100,7 +111,20 @@ def branching_factor(spikes: EventTensor, projection: Projection, window: int = 
 
     For a spike of neuron i in step t: spikes of its post neurons in t+1 .. t+window, over those of its pre neurons in
     t-window .. t-1, at least 1. Only spikes with both windows inside the recording count; NaN without any.
+
+    Args:
+        spikes: of the liquid, `T B N`.
+        projection: its recurrent synapses.
+        window: steps.
     """
+    if not isinstance(spikes, EventTensor):
+        raise TypeError(f"branching_factor expected spikes as an EventTensor, got {type(spikes).__name__}")
+    N = math.prod(spikes.shape[2:])
+    if projection.shape != (N, N):
+        raise UserError(
+            f"branching_factor needs the synapses among the {N} neurons that spike, got a projection of "
+            f"{projection.shape[0]} to {projection.shape[1]}"
+        )
     joined = np.zeros(projection.shape, bool)
     joined[projection.pre, projection.post] = True
     T, B = spikes.shape[:2]
@@ -124,21 +148,32 @@ def branching_ratio(activity: Any, lags: int = 20) -> float:
     Slopes r_k of the regression of a(t+k) on a(t) decay as b·m^k; m is fitted to them. Steps must be those of the dynamics.
 
     Args:
-        activity: spikes per step, [T] or [T, samples].
+        activity: spikes per step, [T] or [T, samples], or an EventTensor of spikes.
         lags: k = 1 .. lags.
     """
     from scipy.optimize import curve_fit
 
-    a = np.asarray(activity, float)
-    a = a[:, None] if a.ndim == 1 else a
+    a = _activity(activity)
     if a.shape[0] < 4 * lags:
         raise UserError(f"branching_ratio needs at least 4 x lags = {4 * lags} steps, got {a.shape[0]}")
+    if (a == a.flat[0]).all():
+        raise UserError("branching_ratio needs activity that changes; it is the same in all steps")
     k = np.arange(1, lags + 1)
     centred = a - a.mean()
     slopes = np.array([(centred[:-j] * centred[j:]).sum() / (centred[:-j] ** 2).sum() for j in k])
     first = slopes[0] if 0 < slopes[0] < 1 else 0.5
     (_, m), _ = curve_fit(lambda k, b, m: b * m**k, k, slopes, p0=(1.0, first), bounds=([0, 0], [2, 1.5]))
     return float(m)
+
+
+def _activity(given: Any) -> np.ndarray:
+    """Spikes per step, [T, samples]."""
+    a = np.asarray(per_step(given) if isinstance(given, EventTensor) else given, float)
+    if a.ndim not in (1, 2):
+        raise UserError(
+            f"activity is spikes per step, [T] or [T, samples], or an EventTensor of spikes; got shape {a.shape}"
+        )
+    return a[:, None] if a.ndim == 1 else a
 
 
 class Avalanches(NamedTuple):
@@ -150,11 +185,11 @@ def avalanches(activity: Any) -> Avalanches:
     """Runs of steps with spikes, between steps without (Beggs and Plenz 2003, J Neurosci 23:11167).
 
     Args:
-        activity: spikes per step, [T] or [T, samples]. Runs that touch either end are left out: they are not whole.
+        activity: spikes per step, [T] or [T, samples], or an EventTensor of spikes. Runs that touch either end are left out:
+            they are not whole.
     """
-    a = np.asarray(activity, float)
     sizes, durations = [], []
-    for column in (a[:, None] if a.ndim == 1 else a).T:
+    for column in _activity(activity).T:
         quiet = np.flatnonzero(column == 0)
         total = np.concatenate([[0.0], np.cumsum(column)])
         gaps = np.diff(quiet)

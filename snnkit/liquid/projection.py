@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -53,6 +53,8 @@ class Projection:
         set_("shape", tuple(int(n) for n in self.shape))
         for name, size in (("pre", self.shape[0]), ("post", self.shape[1])):
             index = np.asarray(getattr(self, name))
+            if index.size and index.dtype.kind not in "iu":
+                raise UserError(f"{name} holds neurons as whole numbers, got {index.dtype}")
             if index.size and not (index.min() >= 0 and index.max() < size):
                 raise UserError(
                     f"{name} holds neurons 0..{size - 1}, got {int(index.min())}..{int(index.max())}"
@@ -72,6 +74,9 @@ class Projection:
         if sign.shape != (self.shape[0],) or not np.isin(sign, (-1.0, 1.0)).all():
             raise UserError(f"sign is +1 or -1 for each of the {self.shape[0]} pre neurons")
         set_("sign", sign)
+        if self.rule is not None and not isinstance(self.rule, Rule):
+            made = f"the function {self.rule.__name__}: call it" if callable(self.rule) else repr(self.rule)
+            raise UserError(f"rule is a Rule of snnkit.plasticity, such as pair_stdp(); got {made}")
 
     def __len__(self) -> int:
         return len(self.pre)
@@ -157,6 +162,8 @@ class Projection:
             w, delay, port, rule, inhibitory, seed: see `Projection`.
         """  # fmt: skip
         generator = _generator(options)
+        if not isinstance(size, Iterable):
+            raise UserError(f"size is neurons along each axis, such as (10, 10, 10); got {size!r}")
         positions = topology.lattice(tuple(size))
         mask = _mask(inhibitory, len(positions), generator)
         four = np.broadcast_to(np.asarray(p, float), (4,)) if np.ndim(p) == 0 else np.asarray(p, float)

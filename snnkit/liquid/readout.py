@@ -111,6 +111,10 @@ class _Readout(ClassifierMixin, BaseEstimator):
     def _matrix(self, X: Any, y: Any, *, reset: bool) -> np.ndarray:
         if _is_events(X):
             features = LiquidFeatures() if self.features is None else self.features
+            if not hasattr(features, "transform"):
+                raise UserError(
+                    f"features make numbers of events, such as LiquidFeatures(liquid); got {type(features).__name__}"
+                )
             return features.transform(X)
         if reset:
             return validate_data(self, X, y, reset=True, dtype=float)[0]

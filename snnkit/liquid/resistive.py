@@ -42,7 +42,7 @@ class ResistiveLiquid:
         device: name or `Device` of the cells.
         gain: standard deviation of the weights. It decides, with θ, between a dead and a saturated liquid: sweep it first.
         seed: of the chip: equal seeds, equal cells.
-        age: seconds since forming; None is fresh.
+        age: seconds since forming; None is fresh. It matters to devices that drift: of "rram_formed" no drift is published, so it has none.
         rows: of one crossbar; matters to converters only.
     """
 

@@ -5,7 +5,7 @@
 A network 700-256-256-20 with 25 steps of delay, T = 100, B = 128; every layer gets spikes of its own density, 5, 10 and 10 %,
 so that all contestants do the same work, and gives the gradients of weights, delays and (behind the first layer) input.
 "two-tap" stands beside DCLS v1, which interpolates linearly, "gaussian" beside DCLS gauss; results are compared before they
-are timed. Contestants take turns, medians count; memory is the peak of a process of its own above its inputs and layers. "crossover"
+are timed; a row shows what the matrix products of the Gaussian's transform take alone. Contestants take turns, medians count; memory is the peak of a process of its own above its inputs and layers. "crossover"
 is the density at which events stop paying, "events" the cost of EventProp from event to event, on time steps and behind DCLS
 against the number of steps (`_spike_cost.py`). DCLS (`pip install dcls`, GPL) is left out where it is not installed.
 """
@@ -28,12 +28,14 @@ from torch import Tensor, nn
 
 import snnkit
 from snnkit.kernels.delays.layer import CROSSOVER, CROSSOVER_GAUSSIAN, Kernel, delayed
+from snnkit.kernels.products import matmuls
 
 SIZES, DENSITIES = (700, 256, 256, 20), (0.05, 0.10, 0.10)
 STEPS, BATCH, TAPS, WIDTH = 100, 128, 25, 12.27
 SMALL = {"sizes": (60, 32, 32, 10), "steps": 40, "batch": 16}
 Layer = Callable[[Tensor], Tensor]
 NAMES = ("snnkit two-tap", "snnkit gaussian", "DCLS v1", "DCLS gauss")
+FLOOR = "products of the gaussian alone"
 PAIRS = (("snnkit two-tap", "DCLS v1"), ("snnkit gaussian", "DCLS gauss"))
 
 
@@ -130,12 +132,41 @@ def has_dcls() -> bool:
     return True
 
 
+def floor(sizes: tuple[int, ...], steps: int, batch: int) -> Callable[[Clock], None]:
+    """The products of the transform alone, 1.5·(T + W - 1) per layer and direction, on operands that stay in the cache."""
+    g = torch.Generator().manual_seed(0)
+    count = 3 * (steps + TAPS - 1) // 2
+
+    def one(rows: int, between: int, columns: int) -> Callable[[], Any]:
+        a = torch.randn(1, rows, between, generator=g).expand(count, -1, -1)
+        b = torch.randn(1, between, columns, generator=g).expand(count, -1, -1)
+        out = torch.empty(1, rows, columns).expand(count, -1, -1)
+        return lambda: [
+            matmuls(x, y, z) for x, y, z in zip(a.split(1), b.split(1), out.split(1), strict=True)
+        ]
+
+    stages = []
+    for k in range(3):
+        n, m = sizes[k], sizes[k + 1]
+        stages.append([one(batch, n, m), one(n, batch, m), *([one(batch, m, n)] if k else [])])
+
+    def once(clock: Clock) -> None:
+        for k, products in enumerate(stages):
+            for product in products:
+                product()
+            clock.lap(f"layer {k}")
+
+    return once
+
+
 # -- the parts --------------------------------------------------------------------------------------------------------
 
 
 def times(names: list[str], inputs: Any, sizes: tuple[int, ...], rounds: int) -> dict[str, Any]:
     nets = {name: network(name, sizes) for name in names}
     contestants = {name: (lambda clock, net=net: run(net, inputs, clock)) for name, net in nets.items()}
+    if "snnkit gaussian" in names:
+        contestants[FLOOR] = floor(sizes, *inputs[0][0].shape[:2])
     found = interleave(contestants, rounds)
     rows = {}
     for name, stages in found.items():
@@ -274,6 +305,11 @@ def show_times(rows: dict[str, Any]) -> None:
         if theirs in rows:
             ratio = rows[theirs]["total"]["median_ms"] / rows[ours]["total"]["median_ms"]
             print(f"{ours} is {ratio:.1f} times as fast as {theirs}")
+    if FLOOR in rows and "DCLS gauss" in rows:
+        ratio = rows["DCLS gauss"]["total"]["median_ms"] / rows[FLOOR]["total"]["median_ms"]
+        print(
+            f"{FLOOR} would be {ratio:.1f} times as fast as DCLS gauss: more is not to be had by transforms"
+        )
 
 
 def show_crossings(rows: list[dict[str, float]]) -> None:

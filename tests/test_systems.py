@@ -15,8 +15,8 @@ import snnkit
 from snnkit import systems
 from snnkit.cli.app import run
 from snnkit.errors import UserError
+from snnkit.liquid.complexity import lempel_ziv_complexity, lempel_ziv_words
 from snnkit.plasticity.tempotron import Tempotron
-from snnkit.systems.complexity import lempel_ziv_complexity, lempel_ziv_words
 from snnkit.systems.lzc import bernoulli, markov
 from snnkit.systems.tempotron import latency_code, random_patterns
 
@@ -64,6 +64,8 @@ def test_markov_source_has_its_rate_and_correlation():
 def test_counts_are_refused():
     with pytest.raises(UserError, match="zeros and ones"):
         lempel_ziv_words([0, 2, 1])
+    with pytest.raises(UserError, match="n at least 1"):
+        lempel_ziv_words([])
     with pytest.raises(UserError, match="at least 2"):
         lempel_ziv_complexity([1])
 
@@ -180,6 +182,17 @@ def test_tempotron_quick():
     rows = {row.what: row for row in result.rows}
     assert rows["MNIST 0 against 1, 2 passes"].mean > 0.85
     assert rows["random patterns learned at 1 per input"].passed
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_people_are_told_that_a_quick_run_proves_nothing(quick, monkeypatch, capsys):
+    row = systems.Measured("accuracy", (0.5,), bar="at least 0.9", passed=False)
+    answer = lambda name, setting: systems.Reproduction(
+        name, "Title", "Source", [row], "nothing", setting, 1.0
+    )
+    monkeypatch.setattr(systems, "reproduce", answer)
+    assert run(["reproduce", "lzc", *(["--quick"] if quick else [])]) == 0
+    assert ("proves nothing" in capsys.readouterr().out) == quick
 
 
 def test_unknown_system_is_one_line(capsys):

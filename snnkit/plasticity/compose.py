@@ -23,15 +23,19 @@ class Known:
 class Writer:
     """A fresh tape, on which functions are called by the names of their arguments."""
 
-    def __init__(self, known: Mapping[str, Known], what: str) -> None:
-        self.tape, self.known, self.what = Tape(), known, what
+    def __init__(self, known: Mapping[str, Known], what: str, of_rule: bool = False) -> None:
+        self.tape, self.known, self.what, self.of_rule = Tape(), known, what, of_rule
         self.now: dict[str, Any] = {}  # values that stand for a name from here on
 
     def read(self, name: str) -> Any:
         if name in self.now:
             return self.now[name]
         if name not in self.known:
-            raise UserError(f"{self.what} reads {name!r}, which is unknown; {nearest(name, self.known)}")
+            hint = ". Liquid(..., modulators=...) adds numbers of the whole sample, such as astrocyte() or dopamine()"
+            raise UserError(
+                f"{self.what} reads {name!r}, which is unknown; {nearest(name, self.known)}"
+                + (hint if self.of_rule else "")
+            )
         return self.tape.leaf(self.known[name].kind, name)
 
     def call(self, term: Term) -> Any:
@@ -51,7 +55,7 @@ class Synapse:
     def __init__(self, rule: Rule, known: Mapping[str, Known], part: str) -> None:
         self.rule = rule
         self.names = ("w", *rule.synapse)
-        self.writer = Writer(known, f"the rule's {part}")
+        self.writer = Writer(known, f"the rule's {part}", of_rule=True)
         self.begin = {name: self.writer.tape.leaf(SYNAPSE, name) for name in self.names}
         self.writer.now.update(self.begin)
 

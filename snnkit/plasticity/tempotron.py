@@ -33,8 +33,10 @@ class Tempotron:
 
     Attributes after `fit`: `weights_` (inputs, neurons), `classes_`, `errors_` (per epoch).
 
-    >>> ev = EventTensor.from_dense(torch.eye(4).unsqueeze(1).repeat(1, 2, 1), dt=1e-3)  # doctest: +SKIP
-    >>> Tempotron().fit(ev, [0, 1]).predict(ev)  # doctest: +SKIP
+    >>> there, back = (EventTensor.from_events([0.0, 5e-3], x, shape=2, dt=1e-3, steps=6) for x in ([0, 1], [1, 0]))
+    >>> ev = EventTensor.stack([there, back])
+    >>> Tempotron(rate=0.05, epochs=200).fit(ev, [0, 1]).predict(ev).tolist()
+    [0, 1]
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Tempotron:
 
     def fit(self, x: EventTensor, y: ArrayLike) -> Tempotron:
         """Learn from spike patterns `T B *N` (one spike per event) and their classes; B labels, two or more classes."""
+        _check(x)
         labels = np.asarray(y)
         if labels.shape != (x.shape[1],):
             raise UserError(f"expected {x.shape[1]} labels, one per sample, got shape {labels.shape}")
@@ -104,6 +107,7 @@ class Tempotron:
         """The highest potential of every neuron, (B, neurons), in thresholds."""
         if not hasattr(self, "weights_"):
             raise UserError("this Tempotron has learned nothing yet; call fit(x, y) first")
+        _check(x)
         if math.prod(x.shape[2:]) != len(self.weights_):
             raise UserError(f"expected {len(self.weights_)} inputs as in fit, got {math.prod(x.shape[2:])}")
         *run, steps, tail = self._setting(x)
@@ -138,3 +142,8 @@ class Tempotron:
                 "Tempotron takes spikes; these events carry other values (bins with several spikes?)"
             )
         return x.rowptr.numpy(), x.indices.numpy(), x.shape[1]
+
+
+def _check(x: EventTensor) -> None:
+    if not isinstance(x, EventTensor):
+        raise TypeError(f"Tempotron expected an EventTensor T B *N, got {type(x).__name__}")

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from snnkit.layers import Linear
+from snnkit.liquid.complexity import lempel_ziv_complexity
 from snnkit.neurons import LIF
-from snnkit.systems.complexity import lempel_ziv_complexity
 from snnkit.systems.reproduction import Measured, Reproduction, Setting, at_least
 
 TITLE = "Spiking network with a Lempel-Ziv readout, and learned intrinsic parameters"

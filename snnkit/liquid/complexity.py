@@ -26,8 +26,10 @@ def lempel_ziv_words(trains: ArrayLike) -> NDArray[np.int64]:
     6
     """
     x = np.asarray(trains)
-    if x.ndim < 1 or not np.isin(x, (0, 1)).all():
-        raise UserError("expected spike trains of zeros and ones; counts become them by (x > 0)")
+    if x.ndim < 1 or not x.shape[-1] or not np.isin(x, (0, 1)).all():
+        raise UserError(
+            f"expected spike trains (..., n) of zeros and ones, n at least 1; counts become them by (x > 0); got shape {x.shape}"
+        )
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]), dtype=np.uint8)
     words = np.empty(len(rows), np.int64)
     run_pieces(np.arange(len(rows) + 1) * x.shape[-1], 100, lambda a, b: lz76(rows, a, b, words))

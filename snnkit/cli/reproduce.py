@@ -36,6 +36,7 @@ def reproduce(
     Example: snnkit reproduce tempotron --out build/tempotron
     """
     from snnkit import systems
+    from snnkit.systems.reproduction import QUICK
 
     if name is None:
         found = [
@@ -69,5 +70,7 @@ def reproduce(
         columns, rows = result.table()
         show_table(f"{result.title} ({result.seconds:.0f} s)", columns, rows)
         print(f"What differs: {result.differs}")
+        if quick:
+            print(QUICK)
         if out is not None:
             print(f"Table and pictures are in {out}")

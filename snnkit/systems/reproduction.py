@@ -14,6 +14,8 @@ from typing import Any
 from snnkit.errors import UserError
 from snnkit.files import prepare_folder, write_text
 
+QUICK = "A quick run: it shows that everything works and proves nothing."
+
 
 def _quiet(_: str) -> None:
     pass
@@ -156,7 +158,7 @@ class Reproduction:
         lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
         lines += ["", *(f"* {r.what}: {r.note}" for r in self.rows if r.note)]
-        kind = "A quick run: it shows that everything works and proves nothing." if self.setting.quick else ""
+        kind = QUICK if self.setting.quick else ""
         return "\n".join([*lines, "", f"What differs: {self.differs}", "", kind]).rstrip() + "\n"
 
     def write(self, folder: Path) -> list[Path]:

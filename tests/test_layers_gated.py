@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -9,7 +10,7 @@ from torch import nn
 from snnkit.activity import trace
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
-from snnkit.layers import LiquidLIF, Recurrent, Sequential, SpikingGRU, SpikingLSTM
+from snnkit.layers import L2MU, LMU, LiquidLIF, Recurrent, Sequential, SpikingGRU, SpikingLSTM
 from snnkit.neurons import Decay, surrogate
 from snnkit.training import load_weights, save_weights
 
@@ -255,3 +256,44 @@ def test_events_are_made_dense_in_a_row_and_refused_alone(tmp_path):
         if kind is not SpikingGRU:
             assert torch.equal(other(x), cell(x))
         assert all(torch.equal(a, b) for a, b in zip(other.parameters(), net.parameters(), strict=True))
+
+
+CELLS = {
+    "LSTM": lambda: SpikingLSTM(4, 6),
+    "GRU": lambda: SpikingGRU(4, 6, tau_syn=4 * MS, dt=MS),
+    "liquid": lambda: LiquidLIF(4, tau=4 * MS, dt=MS),
+    "LMU": lambda: LMU(4, 6, order=3, theta=5 * MS, dt=MS),
+    "L2MU": lambda: L2MU(4, 6, order=3, theta=5 * MS, dt=MS),
+}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_wrong_steps_states_and_precisions_are_said(name):
+    cell, x = CELLS[name](), torch.zeros(5, 3, 4)
+    two = cell.scan(x[:, :2])[1]
+    with pytest.raises(UserError, match="one time step B 4"):
+        cell.step(x)
+    with pytest.raises(UserError, match="batch of 3; a state belongs"):
+        cell.scan(x, two)
+    with pytest.raises(UserError, match="belongs to one batch"):
+        cell.step(x[0], two)
+    for wrong in (torch.zeros(3, 6), (two[0],) * 7):
+        with pytest.raises(UserError, match="has the state"):
+            cell.step(x[0], wrong)
+    for dtype in (torch.float64, torch.int32):
+        with pytest.raises(UserError, match=r"write x.to\(torch.float32\)"):
+            cell(x.to(dtype))
+        with pytest.raises(UserError, match=r"write x.to\(torch.float32\)"):
+            cell.step(x[0].to(dtype))
+    with pytest.raises(TypeError, match=r"write x\.dense"):
+        cell(EventTensor.from_dense(x, MS))
+    y, state = cell.scan(x[:, :2], tuple(two))  # a plain tuple will do
+    assert type(state) is cell.State and torch.equal(y, cell.scan(x[:, :2], two)[0])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert cell(x.bfloat16()).shape[:2] == (5, 3)
+
+
+def test_sizes_may_be_numpys_integers_and_pairs_are_pairs():
+    assert SpikingLSTM(np.int64(4), np.int32(6))(torch.zeros(2, 1, 4)).shape == (2, 1, 6)
+    with pytest.raises(UserError, match="u is a pair"):
+        L2MU(4, 6, order=3, theta=5 * MS, dt=MS, u=0.8)

@@ -108,3 +108,9 @@ def test_a_state_of_another_batch_is_refused():
     _, state = cell.scan(drive(4, B=3))
     with pytest.raises(UserError, match="belongs to one batch"):
         cell.scan(drive(4, B=2), state)
+
+
+def test_mixed_precision_runs_step_by_step():
+    cell, x = cell_of().float(), drive().detach().float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert cell(x).shape == (*x.shape[:2], cell.n_hidden)

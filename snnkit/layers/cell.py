@@ -23,6 +23,10 @@ class Cell(nn.Module):
 
     n_in: int
     dt: float | None = None
+    State: type  # a NamedTuple; tensors in it have the batch first
+
+    def initial_state(self, x_t: Tensor) -> Any:
+        raise NotImplementedError
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         raise NotImplementedError
@@ -50,6 +54,35 @@ class Cell(nn.Module):
             )
         if not len(x):
             raise UserError(f"{type(self).__name__} needs at least one time step")
+        self._check_dtype(x)
+
+    def _check_dtype(self, x: Tensor) -> None:
+        like = next(self.parameters())
+        if x.dtype != like.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise UserError(
+                f"{type(self).__name__} has weights of {like.dtype} and got input of {x.dtype}; write x.to({like.dtype})"
+            )
+
+    def _begin(self, x_t: Tensor, state: Any) -> Any:
+        """The state to begin a step `B n_in` with; `None` is rest."""
+        name, fields = type(self).__name__, self.State._fields  # type: ignore[attr-defined]
+        if x_t.dim() != 2 or x_t.shape[1] != self.n_in:
+            raise UserError(f"{name} expected one time step B {self.n_in}, got {tuple(x_t.shape)}")
+        if state is None:
+            self._check_dtype(x_t)
+            return self.initial_state(x_t)
+        if not (isinstance(state, tuple) and len(state) == len(fields)):
+            came = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
+            raise UserError(
+                f"{name} has the state ({', '.join(fields)}), as scan and step return it; got {came}"
+            )
+        for field, s in zip(fields, state, strict=True):
+            if isinstance(s, Tensor) and len(s) != len(x_t):
+                raise UserError(
+                    f"{name}: the state has {field} of shape {tuple(s.shape)}, but the input has a batch of {len(x_t)}; a state "
+                    "belongs to one batch: pass None to begin another from rest"
+                )
+        return self.State(*state)
 
 
 class SpikingCell(Cell):

@@ -52,6 +52,8 @@ class SpikingLSTM(SpikingCell):
     torch.Size([5, 2, 8])
     """
 
+    State: type = SpikingLSTMState
+
     def __init__(
         self, n_in: int, n_hidden: int, *, threshold: float = 0.3, reset: str = "none", surrogate: Surrogate = ATan(),
         compare: str = ">=", detach_reset: bool = True, learn: Learn = (), bias: bool = True,
@@ -73,7 +75,7 @@ class SpikingLSTM(SpikingCell):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, SpikingLSTMState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
-        c, before = self.initial_state(x_t) if state is None else state
+        c, before = self._begin(x_t, state)
         h, c = self.cell(x_t, (before, c))
         h = self.after_reset(h, before)
         return self.fire(h)[0], SpikingLSTMState(c, h)
@@ -119,6 +121,7 @@ class SpikingGRU(SpikingCell):
     torch.Size([5, 2, 8])
     """
 
+    State: type = SpikingGRUState
     alpha: Tensor
 
     def __init__(
@@ -142,7 +145,7 @@ class SpikingGRU(SpikingCell):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, SpikingGRUState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
-        i, v, s = self.initial_state(x_t) if state is None else state
+        i, v, s = self._begin(x_t, state)
         both = F.linear(x_t, self.input.weight, self.input.bias) + F.linear(s, self.back.weight)
         current, gate = both.split(self.n_hidden, dim=1)
         i, z = self.alpha.to(x_t) * i + current, torch.sigmoid(gate)
@@ -184,6 +187,8 @@ class LiquidLIF(SpikingCell):
     torch.Size([5, 2, 3])
     """
 
+    State: type = LiquidLIFState
+
     def __init__(
         self, n: int, *, tau: float, dt: float, threshold: float = 1.0, reset: str = "subtract", surrogate: Surrogate = ATan(),
         compare: str = ">=", detach_reset: bool = False, learn: Learn = (), generator: torch.Generator | None = None,
@@ -207,7 +212,7 @@ class LiquidLIF(SpikingCell):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, LiquidLIFState]:
         """Run one time step `B n`, state in and state out; `None` is rest."""
-        (v,) = self.initial_state(x_t) if state is None else state
+        (v,) = self._begin(x_t, state)
         kept = self.after_reset(v, v)
         gate = F.linear(x_t, self.from_x.weight, self.from_x.bias) + F.linear(kept, self.from_v.weight)
         v = kept + torch.sigmoid(gate) * (x_t - kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ def init_synapses(weight: Tensor, bias: Tensor | None, generator: torch.Generato
 
 def check_sizes(label: str, **sizes: int) -> None:
     for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, Integral):  # numpy's integers too
             raise TypeError(f"{label}: {name} is a whole number, got {value!r}")
         if value < 1:
             raise UserError(f"{label}: {name} is at least 1, got {value}")

@@ -84,6 +84,7 @@ class LMU(Cell):
     torch.Size([5, 2, 8])
     """
 
+    State: type = LMUState
     A: Tensor
     B: Tensor
 
@@ -119,7 +120,7 @@ class LMU(Cell):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
-        h, m = self.initial_state(x_t) if state is None else state
+        h, m = self._begin(x_t, state)
         u = self._to_memory(x_t, h, m)
         m = self._remember(m, u)
         h = torch.tanh(self._to_hidden(x_t, h, m))
@@ -188,11 +189,16 @@ class L2MU(LMU):
     torch.Size([6, 2, 8])
     """
 
+    State: type = L2MUState
+
     def __init__(
         self, n_in: int, n_hidden: int, *, order: int, theta: float, dt: float, memory: int = 1,
         u: tuple[float, float] = (0.8, 0.2), m: tuple[float, float] = (0.2, 0.4), h: tuple[float, float] = (0.45, 0.65),
         surrogate: Surrogate = ATan(), learn_memory: bool = False, generator: torch.Generator | None = None,
     ):  # fmt: skip
+        for name, pair in (("u", u), ("m", m), ("h", h)):
+            if not (isinstance(pair, tuple | list) and len(pair) == 2):
+                raise UserError(f"L2MU: {name} is a pair (β, θ), such as (0.8, 0.2); got {pair!r}")
         super().__init__(
             n_in,
             n_hidden,
@@ -220,15 +226,10 @@ class L2MU(LMU):
 
     def scan(self, x: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
         """Run a sequence `T B n_in`, state in and state out; `None` is rest."""
-        if not self._joined(x):
-            return super().scan(x, state)
         self._check(x)
-        h, m, *cells = self.initial_state(x[0]) if state is None else state
-        if h.shape != (x.shape[1], self.n_hidden):
-            raise UserError(
-                f"L2MU: the state has h of shape {list(h.shape)}, but the input asks for {[x.shape[1], self.n_hidden]}; a state "
-                "belongs to one batch: pass None to begin another from rest"
-            )
+        if not self._joined(x):
+            return super().scan(x.to(self.A.dtype), state)  # under autocast, of another precision
+        h, m, *cells = self._begin(x[0], state)
         weights = [k.weight for k in (self.E_x, self.E_h, self.E_m, self.W_x, self.W_h, self.W_m)]
         constants = [k.constants()[name].to(x) for k in self.neurons for name in ("decay", "theta")]
         start = memory_scan.Rest(h, m, *(k.v for k in cells))
@@ -239,6 +240,7 @@ class L2MU(LMU):
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
         """Run one time step `B n_in`, state in and state out; `None` is rest."""
+        state = self._begin(x_t, state)
         if not self._joined(x_t):
             return self.reference_step(x_t, state)
         y, state = self.scan(x_t.unsqueeze(0), state)
@@ -263,7 +265,9 @@ class L2MU(LMU):
 
     def _joined(self, x: Tensor) -> bool:
         """Whether `memory_scan` runs this: the neurons are still those of the equations, and nothing looks into torch's operations."""
-        if torch.compiler.is_compiling() or reference.chosen() or _wrapped(x) or _wrapped(self.A):
+        if torch.compiler.is_compiling() or reference.chosen() or torch.is_autocast_enabled(x.device.type):
+            return False
+        if _wrapped(x) or _wrapped(self.A):
             return False
         return all(_as_written(k) for k in self.neurons)
 
@@ -274,7 +278,7 @@ class L2MU(LMU):
 
     def reference_step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, L2MUState]:
         """`step` by the neurons' own equations, one part after another: slow, and what the joined products are held against."""
-        h, m, u_state, m_state, h_state = self.initial_state(x_t) if state is None else state
+        h, m, u_state, m_state, h_state = self._begin(x_t, state)
         u, u_state = self.neuron_u.step(self._to_memory(x_t, h, m), u_state)
         m, m_state = self.neuron_m.step(self._remember(m, u), m_state)
         h, h_state = self.neuron_h.step(self._to_hidden(x_t, h, m), h_state)

@@ -48,10 +48,6 @@ class Plan:
     table: np.ndarray  # 2 x h x h: cosines, sines, h a multiple of four, zero beyond m/2
     bands: tuple[Band, ...]
 
-    @property
-    def components(self) -> int:
-        return sum(band.components for band in self.bands)
-
 
 def _band(j: int, R: int, m: int, dtype: np.dtype) -> Band:
     n = R * m

@@ -216,6 +216,7 @@ def test_a_file_keeps_the_domains(tmp_path):
         (lambda: AstrocyteNetwork(domains=OF, neighbours=((0, 3),)), r"two different astrocytes of 0..2, got \(0, 3\)"),
         (lambda: network(coupling=-1.0), "coupling >= 0"),
         (lambda: AstrocyteNetwork.boxes(np.zeros((4, 3)), (2, 2)), "a number of boxes for each axis"),
+        (lambda: AstrocyteNetwork.boxes(np.zeros((4, 2)), (2, 2)), "3 of 4 boxes have no neuron"),
         (lambda: Modulators({"A": np.ones(2)}, lambda A: A), "as there are no domains"),
         (lambda: Modulators({"A": np.ones(2)}, lambda A: A, domains=Domains(OF)), "one for each of 3 domains"),
         (lambda: liquid_with(AstrocyteNetwork.whole(N + 1).modulators()), "of 21 neurons, but the liquid has 20"),

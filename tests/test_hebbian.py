@@ -90,6 +90,8 @@ def test_mistakes_are_named():
     subspace.grow(3)
     with pytest.raises(UserError, match="do not fit"):
         subspace.grow(2)
+    with pytest.raises(UserError, match="expected activity B 4"):
+        subspace.learn(torch.zeros(3, 2, 4))
     with pytest.raises(UserError, match="T B 6"):
         ShieldedLinear(6, 4)(torch.zeros(2, 3, 5))
 

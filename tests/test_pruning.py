@@ -166,6 +166,11 @@ def test_what_cannot_be_pruned_so_is_said():
         pruning.strongest(back, np.full(len(back), np.nan), 0.5)
     with pytest.raises(UserError, match="covariance"):
         pruning.noise_importance(back, np.eye(3))
+    with pytest.raises(UserError, match=r"in seconds, or 10 of them; got -1\.0"):
+        pruning.linearised(back, -1.0)
+    for gone in ([20], [-1], [0.5], [True]):
+        with pytest.raises(UserError, match=r"neurons 0\.\.19"):
+            lyapunov_pruning.without_neurons(small_liquid(), gone)
     with pytest.raises(UserError, match="rates"):
         pruning.activity_importance(back, [-1.0] * 10)
 

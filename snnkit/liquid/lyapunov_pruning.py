@@ -126,7 +126,14 @@ def without_neurons(liquid: Liquid, gone: Any) -> Liquid:
     Args:
         gone: indices, or a boolean mask of N.
     """
-    keep = np.setdiff1d(np.arange(liquid.N), np.arange(liquid.N)[np.asarray(gone)])
+    gone = np.asarray(gone)
+    if gone.dtype == bool and gone.shape == (liquid.N,):
+        gone = np.flatnonzero(gone)
+    if gone.size and (gone.dtype.kind not in "iu" or gone.min() < 0 or gone.max() >= liquid.N):
+        raise UserError(
+            f"gone holds neurons 0..{liquid.N - 1}, or is a boolean mask of {liquid.N}; got {gone.tolist()!r}"
+        )
+    keep = np.setdiff1d(np.arange(liquid.N), gone)
     if not len(keep):
         raise UserError("no neuron would be left")
     groups: list[dict[str, Projection]] = [{}, {}]

@@ -7,15 +7,13 @@ best by some score stay as they are. Both then get back what each neuron lost of
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from snnkit.errors import UserError, nearest
+from snnkit.liquid.liquid import Liquid
 from snnkit.liquid.projection import Projection, Seed
-
-if TYPE_CHECKING:
-    from snnkit.liquid.liquid import Liquid
 
 CORRECTIONS = ("rows", "diagonal", "none")
 
@@ -205,8 +203,6 @@ def subset(projection: Projection, synapses: Any) -> Projection:
 
 def with_projection(liquid: Liquid, label: str, projection: Projection) -> Liquid:
     """The liquid with other synapses in one projection; its other weights, constants and what samples begin with stay."""
-    from snnkit.liquid.liquid import Liquid
-
     liquid._part(label)
     groups: list[dict[str, Projection]] = [{}, {}]
     for part in liquid.blueprint.parts:
@@ -243,7 +239,8 @@ def _square(projection: Projection) -> Projection:
 def _positive(name: str, value: Any, n: int) -> np.ndarray:
     array = np.asarray(value, float)
     if array.shape not in ((), (n,)) or not (array > 0).all():
-        raise UserError(f"{name} is one number > 0 in seconds, or {n} of them; got shape {array.shape}")
+        got = f"shape {array.shape}" if array.ndim else repr(value)
+        raise UserError(f"{name} is one number > 0 in seconds, or {n} of them; got {got}")
     return np.broadcast_to(array, (n,))
 
 

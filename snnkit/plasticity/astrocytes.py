@@ -78,11 +78,17 @@ class AstrocyteNetwork:
             )
         low, high = x.min(0), x.max(0)
         at = np.floor((x - low) / np.maximum(high - low, 1e-12) * np.asarray(counts) * (1 - 1e-9)).astype(int)
+        inside = np.ravel_multi_index(at.T, tuple(counts))
+        empty = np.setdiff1d(np.arange(int(np.prod(counts))), inside)
+        if empty.size:
+            raise UserError(
+                f"{empty.size} of {int(np.prod(counts))} boxes have no neuron; take fewer boxes than {tuple(counts)}"
+            )
         places = np.stack(np.unravel_index(np.arange(int(np.prod(counts))), tuple(counts)), 1)
         distance = np.abs(places[:, None] - places[None]).sum(-1)
         pairs = [(g, h) for g, h in np.argwhere(distance == 1).tolist() if g < h]
         return cls(
-            domains=np.ravel_multi_index(at.T, tuple(counts)).astype(np.int32),
+            domains=inside.astype(np.int32),
             neighbours=tuple(pairs),
             **options,
         )

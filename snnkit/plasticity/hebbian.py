@@ -52,6 +52,10 @@ class HebbianSubspace(nn.Module):
     @torch.no_grad()
     def learn(self, x: Tensor) -> None:
         """Hebbian steps on a batch of activity, (B, N)."""
+        if x.dim() != 2 or x.shape[1] != self.size:
+            raise UserError(
+                f"expected activity B {self.size}, got {tuple(x.shape)}; of a sequence T B N take x.flatten(0, 1) or a mean over time"
+            )
         if not len(self.learning):
             return
         power = x.square().sum(1).mean().clamp_min(1e-12)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from snnkit.errors import UserError
-from snnkit.neurons.language import exp, log
+from snnkit.neurons.language import exp, log, where
 from snnkit.plasticity.registry import register
 from snnkit.plasticity.rule import Rule, Term, Trace
 
@@ -233,6 +233,4 @@ def clopath_stdp(
 
 
 def _positive(a: Any) -> Any:
-    from snnkit.neurons.language import where
-
     return where(a > 0.0, a, 0.0)

@@ -75,11 +75,11 @@ def fixed(wired: Wiring, weight: float) -> Liquid:
 
 def weights_of(liquid: Liquid) -> NDArray[np.float32]:
     """All weights end to end, to be kept in a file."""
-    return np.concatenate([liquid._weights(label).float().numpy() for label in liquid.labels])
+    return np.concatenate([liquid.projection(label).w.astype(np.float32) for label in liquid.labels])
 
 
 def with_weights_of(liquid: Liquid, flat: NDArray) -> Liquid:
     """A liquid with the weights that `weights_of` took from another of the same wiring."""
-    sizes = [len(liquid._weights(label)) for label in liquid.labels]
+    sizes = [len(liquid.projection(label)) for label in liquid.labels]
     pieces = np.split(flat, np.cumsum(sizes)[:-1])
     return liquid.with_weights(**dict(zip(liquid.labels, pieces, strict=True)))

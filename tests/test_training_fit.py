@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from snnkit.errors import UserError
-from snnkit.layers import Linear, Sequential
-from snnkit.neurons import LIF
+from snnkit.layers import DelayedLinear, DelayWidth, Linear, Sequential
+from snnkit.neurons import LIF, LeakyIntegrator
 from snnkit.training import (
     RateBounds,
     cross_entropy,
@@ -104,6 +104,25 @@ def test_the_network_holds_the_best_epoch(tmp_path):
     assert all(
         torch.equal(p, q) for p, q in zip(saved.state_dict().values(), net.state_dict().values(), strict=True)
     )
+
+
+def test_delays_have_their_rate_stay_in_range_and_narrow_by_epochs():
+    g = torch.Generator().manual_seed(0)
+    layer = DelayedLinear(4, 2, max_delay=4e-3, dt=1e-3, form="gaussian", generator=g)
+    net, seen = Sequential(layer, LeakyIntegrator(tau=5e-3, dt=1e-3)), []
+    before, width = layer.delay.detach().clone(), DelayWidth(epochs=4)
+
+    def narrow(epoch):
+        width.apply(net, epoch)
+        seen.append((epoch, layer.sigma))
+
+    x = torch.randn(10, 32, 4, generator=g)
+    batches = [(x, (x[0, :, 0] > 0).long())] * 6
+    train(net, train=batches, loss=membrane_cross_entropy, before_epoch=narrow)
+    assert seen == [(e, pytest.approx(width.at(e, 5))) for e in range(4)] and layer.sigma == seen[-1][1]
+    delay = layer.delay.detach()
+    moved = (delay - before).abs().max()
+    assert float(moved) > 0.5 and float(delay.min()) >= 0 and float(delay.max()) <= 4
 
 
 def test_early_stop_waits_for_patience():

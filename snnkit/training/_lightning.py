@@ -147,6 +147,8 @@ class _EveryEpoch(lightning.Callback):
         self.task = self.bar.add_task(self.settings.label, total=batches, figures="")
 
     def on_train_epoch_start(self, trainer, module) -> None:
+        if self.settings.before_epoch is not None:
+            self.settings.before_epoch(trainer.current_epoch)
         module.train_tally, module.val_tally = _Tally(), _Tally()
         self.start = time.perf_counter()
 

@@ -76,6 +76,7 @@ class Settings:
     patience: int | None
     progress: bool
     label: str
+    before_epoch: Callable[[int], Any] | None
 
 
 def fit(
@@ -96,12 +97,13 @@ def fit(
     patience: int | None = None,
     progress: bool = True,
     label: str = "training",
+    before_epoch: Callable[[int], Any] | None = None,
 ) -> FitResult:
     """Train `net` in place with AdamW and leave it in evaluation mode with its best weights.
 
     The learning rate rises linearly over the first `warmup` share of all steps and then falls along a half
     cosine: lr_k = lr · ½(1 + cos(π k/K)). Weight decay spares vectors and scalars (biases, norms, time
-    constants).
+    constants). Delays learn at 100 times the rate, without decay, and are clamped to their range after each step.
 
     The same seed gives the same result on the same machine and number of threads (torch's sums depend on
     both): the seed covers dropout and loaders that shuffle with torch's global generator; the first weights
@@ -125,6 +127,8 @@ def fit(
             loss.
         progress: show a progress bar on stderr.
         label: words before the bar.
+        before_epoch: called with the number of each epoch, from 0, before it begins, such as
+            `partial(DelayWidth(epochs).apply, net)` for Gaussian delays that become narrow.
 
     Raises:
         UserError: Lightning is not installed, `out` cannot be written, an argument makes no sense, or the
@@ -134,7 +138,7 @@ def fit(
     run = _lightning_run()
     folder = None if out is None else prepare_folder(out)
     settings = Settings(
-        loss, scores, epochs, lr, weight_decay, warmup, clip, rates, patience, progress, label
+        loss, scores, epochs, lr, weight_decay, warmup, clip, rates, patience, progress, label, before_epoch
     )
     recorder = Recorder(net, folder, seed)
     device, start = device_of(net), time.perf_counter()

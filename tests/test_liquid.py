@@ -17,7 +17,16 @@ from snnkit.events import EventTensor
 from snnkit.layers import Linear, Sequential
 from snnkit.liquid import Liquid, Projection, load, save
 from snnkit.neurons import LIF, AdaptiveLIF, CubaLIF, StochasticLIF
-from snnkit.plasticity import Modulators, Rule, astrocyte, astrocyte_stdp, pair_stdp, register, short_term
+from snnkit.plasticity import (
+    AstrocyteNetwork,
+    Modulators,
+    Rule,
+    astrocyte,
+    astrocyte_stdp,
+    pair_stdp,
+    register,
+    short_term,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +143,10 @@ def test_mistakes_in_a_liquid_are_told():
         ("draws noise", UserError, lambda: Liquid(StochasticLIF(tau=20 * MS, dt=MS), drive)),
         ("such as LIF", TypeError, lambda: Liquid(torch.nn.ReLU(), drive)),
         ("is a Projection", TypeError, lambda: Liquid(lif, {"a": 3})),
+        ("several by name; got list", TypeError, lambda: Liquid(lif, [drive])),
+        (r"call its modulators\(\); got AstrocyteNetwork", TypeError,
+         lambda: Liquid(lif, drive, modulators=AstrocyteNetwork.whole(N))),
+        ("such as astrocyte.*got dict", TypeError, lambda: Liquid(lif, drive, modulators={"A": 0.1})),
         ("two projections are called", UserError, lambda: Liquid(lif, {"a": drive}, {"a": Projection.dense(N, N)})),
     ):  # fmt: skip
         with pytest.raises(kind, match=words):
@@ -151,6 +164,7 @@ def test_mistakes_in_a_run_are_told():
         "no gradients.*Recurrent": lambda: liquid(x),
         "did you mean 'recurrent.w'": lambda: liquid.run(ev, keep=["recurent.w"]),
         "cannot record 'A'": lambda: liquid.run(ev, record=["A"]),
+        r"such as keep=\['v'\]": lambda: liquid.run(ev, keep="v"),
         "threads is a whole number": lambda: liquid.run(ev, threads=0),
         "another batch": lambda: liquid.scan(ev, liquid.scan(poisson(batch=3))[1]),
         "LiquidState": lambda: liquid.scan(ev, (1, 2)),
@@ -236,6 +250,31 @@ def test_states_may_be_carried_and_weights_seen_between_samples():
     assert not any(math.isclose(s, 30.0, rel_tol=1e-4) for _, s in seen), "they changed in between"
     assert tuned.begin()["b"].max() > 0.01 and not tuned.begin()["v"].any()
     assert not liquid.begin()["b"].any()
+
+
+def test_constants_stay_where_a_liquid_is_made_of_another():
+    ev = poisson(batch=2)
+    tiring = Liquid(
+        LIF(tau=20 * MS, dt=MS), Projection.dense(M, N, w=(0.0, 1.0), rule=short_term(), seed=0)
+    ).with_constants({"U": 0.2})
+    assert tiring.projection("inputs").rule.const == {"U": 0.2}
+    assert tiring(ev).nnz > 0 and tiring.frozen()(ev).equal(tiring(ev))
+    fast, slow = pair_stdp(a_plus=0.2, a_minus=0.3), pair_stdp(a_plus=1e-3, a_minus=2e-3)
+    drive, back = Projection.dense(M, N, w=(0.0, 0.5), rule=fast), Projection.dense(N, N, w=0.01, rule=slow)
+    liquid = Liquid(LIF(tau=20 * MS, dt=MS), drive, back, astrocyte())
+    found = liquid.with_constants({"modulators.c": 0.5}).replaced(inputs=drive.replaced(rule=None))
+    assert found.numbers == {
+        **Liquid(LIF(tau=20 * MS, dt=MS), drive.replaced(rule=None), back, astrocyte()).numbers,
+        "modulators.c": 0.5,
+    }
+    assert list(found.numbers) == list(found.blueprint.numbers.values), (
+        "each in the place that the kernel reads"
+    )
+    weak = liquid.with_weights(recurrent=np.zeros(N * N)).replaced(LIF(tau=10 * MS, dt=MS))
+    assert weak.projection("recurrent").w.max() == 0.0 and weak.numbers == liquid.numbers
+    assert float(weak.neuron.tau) == pytest.approx(10 * MS)
+    with pytest.raises(UserError, match="did you mean 'inputs'"):
+        liquid.replaced(input=drive)
 
 
 def test_normalised_columns():

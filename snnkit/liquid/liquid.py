@@ -110,6 +110,9 @@ class Liquid(nn.Module):
             signals: arrays `[T]` or `[T, B]` that rules or modulators read, such as "reward".
             threads: default as many as torch has.
         """
+        for word, names in (("keep", keep), ("record", record)):
+            if isinstance(names, str):
+                raise UserError(f"{word} is a list of names, such as {word}=[{names!r}]; got a string")
         return running.run(self, ev, keep, record, signals, threads)
 
     def learn(
@@ -151,13 +154,24 @@ class Liquid(nn.Module):
     # -- other liquids from this one --------------------------------------------------------------------------
 
     def frozen(self) -> Liquid:
-        """The same weights, without rules: the faster static kernel."""
-        groups: list[dict[str, Projection]] = [{}, {}]
-        for part in self.blueprint.parts:
-            rule = part.rule.frozen() if part.rule else None
-            groups[part.recurrent][part.label] = self.projection(part.label).replaced(rule=rule)
-        liquid = Liquid(self.neuron, groups[0], groups[1], dt=self.dt, dense=self.dense)
-        return liquid.to(self._real())._with({}, self.begin())
+        """The same weights, without rules and modulators: the faster static kernel."""
+        still = {}
+        for label in self.labels:
+            p = self.projection(label)
+            still[label] = p.replaced(rule=p.rule.frozen() if p.rule else None)
+        return self._of(still, self.neuron, None)._with({}, self.begin())
+
+    def replaced(self, neuron: Neuron | None = None, /, **projections: Projection) -> Liquid:
+        """A new liquid with other projections, by name, or another neuron; all else stays, weights and constants too.
+
+        Samples begin with the states that they begin with now, or, with another neuron, as that one begins.
+        """
+        for label in projections:
+            self._part(label)
+        now = {label: self.projection(label) for label in self.labels} | projections
+        if neuron is not None:
+            return self._of(now, neuron, self.modulators)
+        return self._of(now, self.neuron, self.modulators)._with({}, self.begin())
 
     def with_weights(self, **weights: Any) -> Liquid:
         """A new liquid with other initial weights, by projection, in the order of `projection`."""
@@ -191,13 +205,16 @@ class Liquid(nn.Module):
     # -- looking at it -----------------------------------------------------------------------------------------
 
     def projection(self, label: str) -> Projection:
-        """A projection with its present weights, in the order of the kernel: by pre, delay, port, post."""
+        """A projection with its present weights, in the order of the kernel: by pre, delay, port, post. Its rule has the present
+        constants."""
         part = self._part(label)
         p, order = part.projection, part.wired.order
         port = p.port if isinstance(p.port, int | str) else p.port[order]
         delay = None if p.delay is None else p.delay[order]
         w = self._weights(label).double().numpy()
-        return p.replaced(pre=part.wired.pre, post=part.wired.post, w=w, delay=delay, port=port)
+        now = {k: self.numbers[f"{label}.{k}"] for k in p.rule.const} if p.rule else {}
+        rule = p.rule.with_constants(**now) if p.rule and now != dict(p.rule.const) else p.rule
+        return p.replaced(pre=part.wired.pre, post=part.wired.post, w=w, delay=delay, port=port, rule=rule)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -247,6 +264,19 @@ class Liquid(nn.Module):
             k: v[0].detach().clone().to(torch.get_default_dtype()) for k, v in zip(states, found, strict=True)
         }
 
+    def _of(
+        self, projections: Mapping[str, Projection], neuron: Neuron, modulators: Modulators | None
+    ) -> Liquid:
+        """A liquid of these projections for those this one has; constants of modulators, dt and precision stay."""
+        groups: tuple[dict[str, Projection], ...] = ({}, {})
+        for part in self.blueprint.parts:
+            groups[part.recurrent][part.label] = projections[part.label]
+        liquid = Liquid(neuron, groups[0], groups[1], modulators, dt=self.dt, dense=self.dense)
+        liquid = liquid.to(self._real())
+        kept = {k: v for k, v in self.numbers.items() if k.startswith("modulators.")}
+        liquid.numbers |= kept if modulators is not None else {}
+        return liquid
+
     def _with(self, weights: Mapping[str, Any], states: Mapping[str, Any]) -> Liquid:
         liquid = object.__new__(type(self))  # copy.copy goes by __setstate__, which plans the kernel anew
         liquid.__dict__.update(self.__dict__)
@@ -280,6 +310,9 @@ def _check_neuron(neuron: Any) -> Neuron:
 
 
 def _check_domains(modulators: Modulators | None, M: int, N: int) -> None:
+    if modulators is not None and not isinstance(modulators, Modulators):
+        hint = "call its modulators()" if hasattr(modulators, "modulators") else "such as astrocyte()"
+        raise TypeError(f"modulators are Modulators, {hint}; got {type(modulators).__name__}")
     if modulators is None or modulators.domains is None:
         return
     if len(modulators.domains.of) != N:
@@ -296,6 +329,8 @@ def _one_dt(of_neuron: float | None, given: float | None) -> float | None:
 def _named(inputs: Projections, recurrent: Projections | None) -> dict[str, tuple[Projection, bool]]:
     named: dict[str, tuple[Projection, bool]] = {}
     for word, given, back in (("inputs", inputs, False), ("recurrent", recurrent, True)):
+        if not isinstance(given, Projection | Mapping | None):
+            raise TypeError(f"{word} is a Projection, or several by name; got {type(given).__name__}")
         group = {word: given} if isinstance(given, Projection) else dict(given or {})
         for label, projection in group.items():
             if not isinstance(projection, Projection):

@@ -136,13 +136,10 @@ def without_neurons(liquid: Liquid, gone: Any) -> Liquid:
     keep = np.setdiff1d(np.arange(liquid.N), gone)
     if not len(keep):
         raise UserError("no neuron would be left")
-    groups: list[dict[str, Projection]] = [{}, {}]
-    for part in liquid.blueprint.parts:
-        groups[part.recurrent][part.label] = _between(liquid.projection(part.label), keep, part.recurrent)
+    parts = liquid.blueprint.parts
+    left = {part.label: _between(liquid.projection(part.label), keep, part.recurrent) for part in parts}
     neuron = _sliced(liquid.neuron, torch.from_numpy(keep), liquid.N)
-    small = Liquid(neuron, groups[0], groups[1], liquid.modulators, dt=liquid.dt, dense=liquid.dense)
-    small = small.to(liquid._real())
-    small.numbers = dict(liquid.numbers)
+    small = liquid._of(left, neuron, liquid.modulators)
     return small._with({}, {name: value[keep] for name, value in liquid.begin().items()})
 
 

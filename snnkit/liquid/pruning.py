@@ -203,15 +203,7 @@ def subset(projection: Projection, synapses: Any) -> Projection:
 
 def with_projection(liquid: Liquid, label: str, projection: Projection) -> Liquid:
     """The liquid with other synapses in one projection; its other weights, constants and what samples begin with stay."""
-    liquid._part(label)
-    groups: list[dict[str, Projection]] = [{}, {}]
-    for part in liquid.blueprint.parts:
-        now = projection if part.label == label else liquid.projection(part.label)
-        groups[part.recurrent][part.label] = now
-    new = Liquid(liquid.neuron, groups[0], groups[1], liquid.modulators, dt=liquid.dt, dense=liquid.dense)
-    new = new.to(liquid._real())._with({}, liquid.begin())
-    new.numbers = dict(liquid.numbers)
-    return new
+    return liquid.replaced(**{label: projection})
 
 
 def _with_loops(projection: Projection, w: np.ndarray) -> Projection:

@@ -117,9 +117,8 @@ def learn(
 def tested(liquid: Liquid) -> Liquid:
     """The same network with weights and thresholds frozen."""
     n = liquid.N // 2
-    parts = {label: liquid.projection(label).replaced(rule=None) for label in liquid.labels}
     cell = neurons(n, theta=liquid.begin()["a"][:n], jump=0.0)
-    return Liquid(cell, {"inputs": parts.pop("inputs")}, parts)
+    return liquid.frozen().replaced(cell)
 
 
 def responses(

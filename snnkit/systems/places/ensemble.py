@@ -54,9 +54,8 @@ def frozen(liquid: Liquid, *, level: bool = True) -> Liquid:
         return net.tested(liquid)
     n = liquid.N // 2
     theta = liquid.begin()["a"][:n]
-    parts = {label: liquid.projection(label).replaced(rule=None) for label in liquid.labels}
     cell = net.neurons(n, theta=torch.full_like(theta, float(theta.mean())), jump=0.0)
-    return Liquid(cell, {"inputs": parts.pop("inputs")}, parts)
+    return liquid.frozen().replaced(cell)
 
 
 def responses(

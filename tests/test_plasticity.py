@@ -336,6 +336,13 @@ def test_names_and_numbers_are_checked_where_a_rule_is_made():
         Trace("before", 0.02)
     with pytest.raises(UserError, match="lowest, highest"):
         Rule(on_pre=lambda w: w, bounds=(1.0, 0.0))
+    for bounds in (1.0, (0.0,)):
+        with pytest.raises(UserError, match="lowest, highest"):
+            pair_stdp(bounds=bounds)
+    with pytest.raises(UserError, match='x is a Trace, such as Trace\\("pre"'):
+        Rule(traces={"x": 20e-3}, on_pre=lambda w, x: w - x)
+    with pytest.raises(UserError, match=r"on_post is a function.*got 'w - x'"):
+        Rule(on_post="w - x")
     with pytest.raises(UserError, match="both bounds"):
         pair_stdp(mu=0.5, bounds=(0.0, None))
     with pytest.raises(UserError, match="name twice"):

@@ -125,6 +125,16 @@ class Rule:
                 if name in seen:
                     raise UserError(f"the rule uses the name {name!r} twice: in {kind} and as {seen[name]}")
                 seen[name] = f"one of its {kind}"
+        for name, trace in self.traces.items():
+            if not isinstance(trace, Trace):
+                raise UserError(
+                    f'the trace {name} is a Trace, such as Trace("pre", tau=20e-3); got {trace!r}'
+                )
+        for hook in HOOKS:
+            if getattr(self, hook) is not None and not callable(getattr(self, hook)):
+                raise UserError(
+                    f"{hook} is a function, such as lambda w, x: w + x; got {getattr(self, hook)!r}"
+                )
         if self.pairing not in PAIRINGS:
             raise UserError(
                 f'a rule pairs spikes at pairing="departure" or pairing="arrival", got {self.pairing!r}'
@@ -140,6 +150,8 @@ class Rule:
             if not math.isfinite(value):
                 raise UserError(f"the constant {name} is a finite number, got {value!r}")
         if self.bounds is not None:
+            if not isinstance(self.bounds, tuple | list) or len(self.bounds) != 2:
+                raise UserError(f"bounds are (lowest, highest) weight, got {self.bounds!r}")
             low, high = self.bounds
             if isinstance(low, int | float) and isinstance(high, int | float) and not low <= high:
                 raise UserError(f"bounds are (lowest, highest) weight, got ({low!r}, {high!r})")

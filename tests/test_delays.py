@@ -382,9 +382,23 @@ def test_transforms_and_compiled_graphs_take_plain_torch(form):
     found = torch.func.grad(loss, argnums=(0, 1))(w, d, x)
     layer(x).pow(2).sum().backward()
     assert torch.allclose(found[0], layer.weight.grad) and torch.allclose(found[1], layer.delay.grad)
-    if form != "gaussian":
-        each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, None, 0))(w, d, torch.stack([x, 2 * x]))
-        assert torch.allclose(each[1], 4 * found[0])
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, None, 0))(w, d, torch.stack([x, 2 * x]))
+    assert torch.allclose(each[1], 4 * found[0])
+
+
+@pytest.mark.parametrize("kind", ["synaptic", "axonal", "dendritic"])
+@pytest.mark.parametrize("form", FORMS)
+def test_inputs_and_networks_in_parallel(form, kind):
+    layer, x = layer_of(form, kind=kind).double(), drive()[0]
+    both = torch.stack([x, -2 * x])
+    assert torch.allclose(torch.func.vmap(layer)(both), torch.stack([layer(x), layer(-2 * x)]))
+    y, tangent = torch.func.jvp(layer, (x,), (x,))
+    assert torch.allclose(y, layer(x)) and torch.allclose(tangent, y)
+    sets = {name: torch.stack([p.detach(), 0.5 * p.detach()]) for name, p in layer.named_parameters()}
+    many = torch.func.vmap(lambda p: torch.func.functional_call(layer, p, (x,)))(sets)
+    for k, y in enumerate(many):
+        alone = torch.func.functional_call(layer, {name: p[k] for name, p in sets.items()}, (x,))
+        assert torch.allclose(y, alone)
 
 
 def test_activity_counts_synaptic_operations():
@@ -495,11 +509,31 @@ def test_the_width_shrinks_as_published():
         ({"initial_delay": 9 * MS}, "between 0 and max_delay"),
         ({"initial_delay": torch.zeros(3)}, "does not broadcast"),
         ({"tail": 0.4 * MS}, "tail is a whole number"),
+        ({"dt": 1.0}, "delays are in seconds"),
+        ({"max_delay": 25}, r"25000 steps.*for 25 steps write max_delay=0\.025"),
     ],
 )
 def test_wrong_arguments_are_named(options, said):
     with pytest.raises(UserError, match=said):
         DelayedLinear(5, 4, **{"max_delay": 6 * MS, "dt": MS, **options})
+
+
+def test_width_and_form_may_be_changed_but_not_to_anything():
+    layer = layer_of("gaussian", sigma=np.float32(1.5))
+    assert layer.sigma == 1.5
+    with pytest.raises(UserError, match="unknown form 'gausian'; did you mean 'gaussian'"):
+        layer.form = "gausian"
+    layer.form = "two-tap"
+    assert copy.deepcopy(layer).form == "two-tap" and layer._kernel.form == "two-tap"
+
+
+@pytest.mark.parametrize("kind", ["synaptic", "axonal", "dendritic"])
+@pytest.mark.parametrize("form", FORMS)
+def test_delays_that_training_threw_out_are_named(form, kind):
+    layer = layer_of(form, kind=kind)
+    layer.delay.data.view(-1)[1] = float("nan")
+    with pytest.raises(UserError, match="delay is NaN or infinite"):
+        layer(torch.ones(9, 3, 5))
 
 
 def test_wrong_input_is_named():

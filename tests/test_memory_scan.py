@@ -114,3 +114,17 @@ def test_mixed_precision_runs_step_by_step():
     cell, x = cell_of().float(), drive().detach().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert cell(x).shape == (*x.shape[:2], cell.n_hidden)
+
+
+def test_transforms_take_the_steps():
+    cell, x = cell_of(), drive().detach()
+    weights = {name: p.detach() for name, p in cell.named_parameters()}
+
+    def loss(p, x):
+        return torch.func.functional_call(cell, p, (x,)).pow(2).sum()
+
+    found = torch.func.grad(loss)(weights, x)
+    cell.zero_grad()
+    loss(dict(cell.named_parameters()), x).backward()
+    for name, p in cell.named_parameters():
+        assert torch.allclose(found[name], p.grad), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 
 from snnkit.errors import UserError, nearest
 from snnkit.kernels.delays.layer import FORMS, Kernel
+
+MOST_STEPS = 10_000  # of a delay; who gives more means steps and not seconds
 
 
 class DelayState(NamedTuple):
@@ -30,7 +33,6 @@ class Delayed(nn.Module):
     delay: Tensor
     width: Tensor
     longest: int
-    form: str
     dt: float
 
     def _init_delays(
@@ -43,12 +45,11 @@ class Delayed(nn.Module):
         sigma: float | None,
         tail: float,
     ) -> None:
-        for word, given, known in (("form", form, FORMS), ("kind", kind, kinds)):
-            if given not in known:
-                raise UserError(f"{self._name}: unknown {word} {given!r}; {nearest(str(given), known)}")
+        self._known("form", form, FORMS)
+        self._known("kind", kind, kinds)
         if not dt > 0:
             raise UserError(f"{self._name} needs a positive dt in seconds, got {dt!r}")
-        self.dt, self.form, self.kind = float(dt), form, kind
+        self.dt, self._form, self.kind = float(dt), form, kind
         self.longest = self._steps("max_delay", max_delay)
         self.tail = self._steps("tail", tail)
         wide = max(0.23, (self.longest + 1) // 2) + 0.27
@@ -98,6 +99,16 @@ class Delayed(nn.Module):
     def max_delay(self) -> float:
         """Longest delay [s]."""
         return self.longest * self.dt
+
+    @property
+    def form(self) -> str:
+        """How a delay acts on the steps; may be changed between two sequences, such as to train on with two taps."""
+        return self._form
+
+    @form.setter
+    def form(self, form: str) -> None:
+        self._known("form", form, FORMS)
+        self._form = form
 
     @property
     def sigma(self) -> float:
@@ -162,20 +173,31 @@ class Delayed(nn.Module):
 
     # -- checks -----------------------------------------------------------------------------------------------------
 
+    def _known(self, word: str, given: Any, known: tuple[str, ...]) -> None:
+        if given not in known:
+            raise UserError(f"{self._name}: unknown {word} {given!r}; {nearest(str(given), known)}")
+
     def _steps(self, name: str, seconds: float) -> int:
         """A time as a whole number of steps."""
         ratio = float(seconds) / self.dt
         if not (math.isfinite(ratio) and ratio > -1e-6):
             raise UserError(f"{self._name}: {name} is a time in seconds, not negative; got {seconds!r}")
         if abs(ratio - round(ratio)) > 1e-3:
+            near = max(1, round(ratio)) * self.dt
+            hint = "dt and delays are in seconds" if ratio < 0.5 else f"write {name}={near:g}"
             raise UserError(
                 f"{self._name}: {name} is a whole number of steps of dt={self.dt:g} s, got {seconds:g} s, which are "
-                f"{ratio:g} steps; write {name}={round(ratio) * self.dt:g}"
+                f"{ratio:g} steps; {hint}"
+            )
+        if ratio > MOST_STEPS:
+            raise UserError(
+                f"{self._name}: {name}={seconds:g} s are {ratio:.0f} steps of dt={self.dt:g} s, and {MOST_STEPS} are the most; times "
+                f"are in seconds: for {seconds:g} steps write {name}={seconds * self.dt:g}"
             )
         return round(ratio)
 
     def _sigma(self, sigma: float) -> float:
-        if not (isinstance(sigma, int | float) and 0 < sigma < math.inf):
+        if not (isinstance(sigma, Real) and 0 < sigma < math.inf):  # numpy's numbers too
             raise UserError(
                 f'{self._name}: sigma is a positive width in steps, got {sigma!r}; for hard delays use form="integer"'
             )

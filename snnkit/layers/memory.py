@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from snnkit.activity import Wires
 from snnkit.errors import UserError
+from snnkit.kernels.transformed import transformed
 from snnkit.layers import memory_scan
 from snnkit.layers.cell import Cell, late
 from snnkit.layers.initial import check_sizes
@@ -265,9 +266,7 @@ class L2MU(LMU):
 
     def _joined(self, x: Tensor) -> bool:
         """Whether `memory_scan` runs this: the neurons are still those of the equations, and nothing looks into torch's operations."""
-        if torch.compiler.is_compiling() or reference.chosen() or torch.is_autocast_enabled(x.device.type):
-            return False
-        if _wrapped(x) or _wrapped(self.A):
+        if transformed() or reference.chosen() or torch.is_autocast_enabled(x.device.type):
             return False
         return all(_as_written(k) for k in self.neurons)
 
@@ -294,8 +293,3 @@ def _as_written(k: LIF) -> bool:
 
 def _apply(layer: Linear, x: Tensor) -> Tensor:
     return F.linear(x, layer.weight)
-
-
-_wrapped: Callable[[Tensor], bool] = getattr(
-    torch._C._functorch, "is_functorch_wrapped_tensor", lambda t: False
-)  # as inside torch.func

@@ -26,6 +26,7 @@ from snnkit.kernels.delays.bells import bells, pulls
 from snnkit.kernels.delays.events import Rows
 from snnkit.kernels.delays.spectral import adjoint, convolve
 from snnkit.kernels.dense import Look
+from snnkit.kernels.transformed import transformed
 
 FORMS = ("two-tap", "gaussian", "integer")
 # Densities of events up to which scattering them beats the kernels for dense input; benchmarks/delays.py measures them.
@@ -101,19 +102,14 @@ def _choose(kernel: Kernel, density: float, exact: bool, weight: Tensor) -> str:
 def _native(weight: Tensor) -> bool:
     """Whether our own kernels run on it: a plain tensor on the CPU, outside of compiled graphs and `torch.func`."""
     plain = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.float64)
-    return plain and not torch.compiler.is_compiling() and not _wrapped(weight)
-
-
-_wrapped: Callable[[Tensor], bool] = getattr(
-    torch._C._functorch, "is_functorch_wrapped_tensor", lambda t: False
-)
+    return plain and not transformed()
 
 
 def _look(x: Tensor | Rows, weight: Tensor, route: str | None) -> tuple[Callable[[], Rows], float]:
     """How to find the events of x, and how dense they are."""
     if isinstance(x, Rows):
         return lambda: x, len(x.indices) / max(1, (len(x.rowptr) - 1) * len(weight))
-    if route is not None or not _native(weight) or _wrapped(x):
+    if route is not None or not _native(weight):
         return lambda: _find(x), 1.0
     flat = x.detach().reshape(-1, x.shape[2])
     if x.dtype is not torch.float32 or not flat.numel():
@@ -141,10 +137,15 @@ def _dense(x: Rows, channels: int, like: Tensor) -> Tensor:
 # -- taps ---------------------------------------------------------------------------------------------------------------
 
 
+def check_finite(delay: Tensor) -> None:
+    """Refuse delays that training has thrown out; transforms and graphs cannot be asked."""
+    if not transformed() and not bool(torch.isfinite(delay).all()):
+        raise UserError("a delay is NaN or infinite; try a smaller learning rate for the delays")
+
+
 def split(delay: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
     """Whole steps (int64) and the rest of every delay, inside of the window; the rest of an integer delay is 0 or 1."""
-    if not bool(torch.isfinite(delay).all()):
-        raise UserError("a delay is NaN or infinite; try a smaller learning rate for the delays")
+    check_finite(delay)
     inside = delay.detach().clamp(0, kernel.window - 2)
     whole = inside.floor()
     rest = inside - whole
@@ -174,7 +175,11 @@ def taps_of(weight: Tensor, delay: Tensor, kernel: Kernel) -> Tensor:
 
 def gaussian(weight: Tensor, delay: Tensor, kernel: Kernel) -> Tensor:
     """Gaussian taps times weights, `W in out`."""
-    return _Gaussian.apply(weight, within(delay, kernel.window - 1), kernel.window, kernel.sigma)
+    inside = within(delay, kernel.window - 1)
+    if transformed():
+        return weight * _shape(inside, kernel.window, kernel.sigma)[1]
+    check_finite(delay)
+    return _Gaussian.apply(weight, inside, kernel.window, kernel.sigma)
 
 
 _PART = 1 << 20  # taps at a time, for the sake of memory

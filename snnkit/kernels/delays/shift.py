@@ -11,19 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from snnkit.kernels.delays.layer import Kernel, gaussian, parts
+from snnkit.kernels.delays.layer import Kernel, check_finite, gaussian, parts
 
 
 def shift(x: Tensor, delay: Tensor, kernel: Kernel, rows: int, start: Tensor | None = None) -> Tensor:
-    """Rows 0 .. rows - 1 of `T batch n`, each channel later by its own delay `n` [steps]; derivatives of any order.
+    """Rows 0 .. rows - 1 of `T batch n`, each channel later by its own delay `n` [steps].
 
-    `start` is what is under way at the start, `steps batch n`. Exact and causal.
+    `start` is what is under way at the start, `steps batch n`. Exact and causal. Derivatives of any order, by Gaussian delays the
+    first.
     """
     y = (_by_window if kernel.form == "gaussian" else _by_taps)(x, delay, kernel, rows)
     return y if start is None else torch.cat([y[: len(start)] + start[:rows], y[len(start) :]])
 
 
 def _by_taps(x: Tensor, delay: Tensor, kernel: Kernel, rows: int) -> Tensor:
+    check_finite(delay)
     whole, rest = parts(delay, kernel)
     padded = F.pad(x, (0, 0, 0, 0, kernel.window, max(0, rows - len(x))))
     from_row = torch.arange(rows, device=x.device).view(-1, 1, 1) + kernel.window - whole.long()

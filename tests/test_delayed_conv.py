@@ -260,3 +260,15 @@ def test_mistakes_are_named():
         DelayedConv2d(2, 1, 3, **options)([1])
     with pytest.raises(UserError, match="DelayedConv1d"):
         snnkit.to_nir(Sequential(DelayedConv1d(2, 1, 3, **options)), input_shape=(2, 5))
+
+
+@pytest.mark.parametrize("kind", ["channel", "synaptic", "axonal", "dendritic"])
+@pytest.mark.parametrize("shape", [(0, 2, 1, 5, 5), (3, 0, 1, 5, 5)])
+def test_no_steps_and_no_samples(kind, shape):
+    layer = DelayedConv2d(1, 2, 3, max_delay=2 * MS, dt=MS, kind=kind)
+    for training in (True, False):
+        y = layer.train(training)(torch.zeros(shape))
+        assert y.shape == (*shape[:2], 2, 3, 3)
+        y, state = layer.scan(torch.zeros(shape))
+        assert y.shape == (*shape[:2], 2, 3, 3) and state.under_way.shape[1] == shape[1]
+    layer(torch.zeros(shape)).sum().backward()

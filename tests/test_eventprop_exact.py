@@ -556,7 +556,7 @@ def test_everything_that_has_no_exact_form_is_named():
         (lambda: run(Sequential(cell(), Linear(4, 4)), s), "weights and neurons in turn"),
         (lambda: run(Sequential(Linear(4, 4), cell(), Linear(4, 2)), s), "in turn"),
         (lambda: run(Sequential(Linear(4, 4), cell(), *leaks()), s), "in turn"),
-        (lambda: run(Sequential(Linear(4, 4), cell(), Linear(4, 4), cell(2 * MS)), s), "one dt"),
+        (lambda: run(nn.Sequential(Linear(4, 4), cell(), Linear(4, 4), cell(2 * MS)), s), "one dt"),
         (lambda: run(Sequential(Linear(5, 4), cell()), s), "5 inputs, but gets 4"),
         (lambda: run(good, s, duration=-1.0), "duration"),
         (lambda: run(good, torch.zeros(3, 1, 4, requires_grad=True)), "pass Spikes"),

@@ -210,3 +210,6 @@ def test_wrong_shapes_in_inhibition_are_said():
         Lateral(IF(), across="channels")(drive(3, 1, 4, dtype=torch.float32))
     with pytest.raises(UserError, match=r"made for neurons \(5,\)"):
         Lateral(IF(), shape=5)(drive(3, 1, 4, dtype=torch.float32))
+    with pytest.raises(UserError, match="one number"):
+        Lateral(IF(), strength=torch.rand(4, 4))
+    assert Lateral(IF(), shape=[4], strength=torch.tensor(0.5))(torch.ones(3, 1, 4)).shape == (3, 1, 4)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from snnkit.errors import UserError
-from snnkit.layers import Conv2d, Linear, Recurrent, Sequential, checkpoint
+from snnkit.events import EventTensor
+from snnkit.layers import Conv2d, DelayedLinear, Feedback, Linear, Recurrent, Sequential, checkpoint
 from snnkit.neurons import LIF, AdaptiveLIF, LeakyIntegrator, surrogate
 
 
@@ -139,3 +140,26 @@ def test_mistakes_are_said():
         Recurrent(LIF(tau=9e-3, dt=1e-3), Linear(4, 3).double())(drive(4, 1, 4))
     assert net(drive(0, 2, 4)).shape == (0, 2, 4)
     assert net(drive(3, 0, 4)).shape == (3, 0, 4)
+
+
+def test_events_run_in_a_loop_and_other_things_are_refused():
+    loop = Recurrent(LIF(tau=5e-3, dt=1e-3, threshold=0.3), torch.eye(3))
+    x = (torch.rand(6, 2, 3, generator=torch.Generator().manual_seed(0)) < 0.4).float()
+    assert torch.equal(loop(EventTensor.from_dense(x, 1e-3)), loop(x)) and bool(loop(x).any())
+    with pytest.raises(TypeError, match="EventTensor, got ndarray"):
+        loop(x.numpy())
+
+
+def test_parts_made_for_steps_of_different_lengths_are_refused():
+    fast, slow = LIF(tau=5e-3, dt=1e-3), LIF(tau=50e-3, dt=10e-3)
+    delays = DelayedLinear(3, 3, max_delay=20e-3, dt=10e-3)
+    for make in (
+        lambda: Recurrent(fast, delays),
+        lambda: Feedback(Linear(3, 3), fast, back=delays),
+        lambda: Sequential(delays, fast),
+        lambda: Sequential(Linear(3, 3), fast, Sequential(Linear(3, 3), slow)),
+    ):
+        with pytest.raises(UserError, match=r"dt=0\.01 s.*make both alike"):
+            make()
+    net = Sequential(delays, slow, Recurrent(slow, delays))
+    assert len(net[:2]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,31 @@ class Stateless(nn.Module):
     def _dtype(self) -> torch.dtype:
         weight = getattr(self, "weight", None)
         return torch.float32 if weight is None else weight.dtype
+
+
+def dense(x: Any) -> Tensor:
+    """A sequence as a tensor; events of steps one after another gain nothing by being sparse."""
+    if isinstance(x, EventTensor):
+        return x.dense()
+    if not isinstance(x, Tensor):
+        raise TypeError(f"expected a tensor T B *N or an EventTensor, got {type(x).__name__}")
+    return x
+
+
+def check_one_dt(module: nn.Module) -> None:
+    """Refuse layers that were made for steps of different lengths: what runs in one network runs at one speed."""
+    seen: dict[float, str] = {}
+    for path, layer in module.named_modules():
+        dt = getattr(layer, "dt", None)
+        if layer is module or not isinstance(dt, float):
+            continue
+        other = next((d for d in seen if not math.isclose(d, dt, rel_tol=1e-6)), None)
+        if other is not None:
+            raise UserError(
+                f"{type(module).__name__}: {seen[other]} was made for steps of dt={other:g} s, but {path} "
+                f"({type(layer).__name__}) for dt={dt:g} s; make both alike"
+            )
+        seen.setdefault(dt, f"{path} ({type(layer).__name__})")
 
 
 def expected(

@@ -112,7 +112,7 @@ class _DelayedConv(Delayed):
             return y, y
         samples, space = x.shape[1], self.output_shape(x.shape[2:])[1:]
         delay = self.delay.expand(self.weight.shape).flatten(0, -2)
-        begin = None if start is None else start.movedim(2, -1).reshape(len(start), -1, self.out_channels)
+        begin = None if start is None else start.movedim(2, -1).flatten(1, -2)
         y = delayed(
             self._columns(x),
             self.weight.flatten(0, -2),
@@ -132,13 +132,14 @@ class _DelayedConv(Delayed):
         flat = flat.unsqueeze(2) if self.axes == 1 else flat
         zero = (0,) * (2 - self.axes)
         columns = F.unfold(flat, (*pad, *self.kernel_size), 1, (*zero, *self.padding), (*pad, *self.stride))
-        return columns.transpose(1, 2).reshape(len(x), -1, columns.shape[1])
+        columns = columns.transpose(1, 2)
+        return columns.reshape(len(x), x.shape[1] * columns.shape[1], columns.shape[2])
 
     def _shift(self, x: Tensor, rows: int, start: Tensor | None) -> Tensor:
         """`T B c *space`, every channel later by its delay."""
         flat = x.movedim(2, -1)
-        begin = None if start is None else start.movedim(2, -1).reshape(len(start), -1, x.shape[2])
-        late = shift(flat.reshape(len(x), -1, x.shape[2]), self.delay.flatten(), self._kernel, rows, begin)
+        begin = None if start is None else start.movedim(2, -1).flatten(1, -2)
+        late = shift(flat.flatten(1, -2), self.delay.flatten(), self._kernel, rows, begin)
         return late.view(rows, *flat.shape[1:]).movedim(-1, 2)
 
     def _convolve(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from snnkit.activity import Wires
 from snnkit.errors import UserError, nearest
 from snnkit.events import EventTensor
-from snnkit.layers.base import Stateless
+from snnkit.layers.base import Stateless, check_one_dt, dense
 from snnkit.layers.recurrent import Recurrent
 from snnkit.layers.sequential import Sequential
 
@@ -53,6 +53,7 @@ class Feedback(nn.Module):
             raise TypeError(f"Feedback needs a layer as back, got {type(back).__name__}")
         self.layers = Sequential(*layers)
         self.back = back
+        check_one_dt(self)
 
     def forward(self, x: Tensor | EventTensor) -> Tensor:
         """Run a sequence `T B *N` from rest."""
@@ -60,13 +61,11 @@ class Feedback(nn.Module):
 
     def scan(self, x: Tensor | EventTensor, state: Any = None) -> tuple[Tensor, FeedbackState]:
         """Run a sequence `T B *N`, state in and state out; `None` is rest."""
-        dense = x.dense() if isinstance(x, EventTensor) else x
-        if dense.dim() < 3 or not len(dense):
-            raise UserError(
-                f"Feedback expected a sequence T B *N of at least one step, got {tuple(dense.shape)}"
-            )
+        x = dense(x)
+        if x.dim() < 3 or not len(x):
+            raise UserError(f"Feedback expected a sequence T B *N of at least one step, got {tuple(x.shape)}")
         rows = []
-        for x_t in dense.unbind(0):
+        for x_t in x.unbind(0):
             y, state = self.step(x_t, state)
             rows.append(y)
         return torch.stack(rows), state
@@ -84,7 +83,7 @@ class Feedback(nn.Module):
 
     def parts(self, x: Any, y: Tensor) -> Iterator[tuple[str, Any, Tensor, Tensor]]:
         """Name, part, input and output of layers and synapses over a sequence from rest, for `snnkit.trace`."""
-        x = x.dense() if isinstance(x, EventTensor) else x
+        x = dense(x)
         if len(y) > 1:
             scan = getattr(self.back, "scan", None)
             returned = scan(y[:-1])[0] if scan else torch.stack([self.back(row) for row in y[:-1]])
@@ -149,8 +148,10 @@ class Inhibition(Stateless):
         self, strength: float, *, shape: int | tuple[int, ...] | None, across: str, itself: bool, learn: str
     ):
         super().__init__()
-        if not (strength >= 0 and math.isfinite(strength)):
-            raise UserError(f"Lateral: strength is how much a spike inhibits, 0 or more; got {strength!r}")
+        if (isinstance(strength, Tensor) and strength.numel() != 1) or not 0 <= float(strength) < math.inf:
+            raise UserError(
+                f"Lateral: strength is how much a spike inhibits, one number of 0 or more; got {strength!r}"
+            )
         for what, word, known in (
             ("across", across, ("all", "channels")),
             ("learn", learn, ("", "strength", "weights")),
@@ -158,7 +159,7 @@ class Inhibition(Stateless):
             if word not in known:
                 raise UserError(f"Lateral: unknown {what} {word!r}; {nearest(str(word), known)}")
         self.across, self.itself, self.learn = across, bool(itself), learn
-        self.shape = (shape,) if isinstance(shape, int) else shape
+        self.shape = (shape,) if isinstance(shape, int) else None if shape is None else tuple(shape)
         value = torch.tensor(float(strength))
         if learn == "weights":
             value = value.expand(self._row(), self._row()).clone()

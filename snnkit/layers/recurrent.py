@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from snnkit.errors import UserError
+from snnkit.layers.base import check_one_dt, dense
 from snnkit.layers.cell import late
 from snnkit.layers.linear import Linear
 
@@ -33,7 +34,7 @@ class Recurrent(nn.Module):
         weight: a layer, or a tensor N N with weight[i, j] from neuron j to neuron i, which becomes a learnable parameter of a
             `Linear`.
 
-    Shapes: `T B *N` to `T B *N`. The state is (neuron, spikes, synapses).
+    Shapes: `T B *N`, dense or events, to `T B *N`. The state is (neuron, spikes, synapses).
 
     >>> from snnkit.neurons import IF
     >>> ring = Recurrent(IF(), torch.eye(3).roll(1, 0))  # each neuron drives the next
@@ -53,6 +54,7 @@ class Recurrent(nn.Module):
         self.weight = _synapses(weight) if isinstance(weight, Tensor) else weight
         if not isinstance(self.weight, nn.Module):
             raise TypeError(f"Recurrent needs a layer or a tensor as weight, got {type(weight).__name__}")
+        check_one_dt(self)
 
     @property
     def dt(self) -> float | None:
@@ -65,7 +67,7 @@ class Recurrent(nn.Module):
 
     def scan(self, x: Any, state: Any = None) -> tuple[Tensor, RecurrentState]:
         """Run a sequence `T B *N`, state in and state out; `None` is rest."""
-        ports = x if isinstance(x, tuple) else (x,)
+        ports = tuple(dense(p) for p in (x if isinstance(x, tuple) else (x,)))
         if ports[0].dim() < 3:
             raise UserError(f"Recurrent expected a sequence T B *N, got {tuple(ports[0].shape)}")
         if len(ports[0]) == 0:

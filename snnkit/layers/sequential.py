@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from snnkit.errors import UserError
 from snnkit.events import EventTensor
+from snnkit.layers.base import check_one_dt
 from snnkit.layers.shape import Dropout
 
 # Layers of torch that would take time or batch for something else.
@@ -34,7 +35,7 @@ class Sequential(nn.Sequential):
     `y = net(x)` runs a sequence `T B *N` (or an `EventTensor`) from rest, `y, state = net.scan(x, state)` carries state
     over chunks, `y_t, state = net.step(x_t, state)` is one step `B *N`. The state is a tuple of the layers' states.
 
-    Element-wise modules of torch (`nn.ReLU`, `nn.Identity`) may stand in between.
+    Element-wise modules of torch (`nn.ReLU`, `nn.Identity`) may stand in between. All layers that know their dt have the same.
 
     Args:
         *layers: modules in order, or one `OrderedDict` of names and modules, or one list.
@@ -60,6 +61,7 @@ class Sequential(nn.Sequential):
         for name, layer in named:
             _check_layer(str(name), layer)
         super().__init__(*layers)
+        check_one_dt(self)
 
     def forward(self, x: Tensor | EventTensor) -> Any:
         self._check_dt(x)

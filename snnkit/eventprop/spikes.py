@@ -72,7 +72,7 @@ class Spikes:
                 )
             if len(t) and not bool(((t >= 0) & (t <= duration)).all()):
                 raise UserError(
-                    f"Spikes: sample {b} has times from {float(t.min()):g} to {float(t.max()):g} s; expected 0 to "
+                    f"Spikes: sample {b} has times from {t.min().item():g} to {t.max().item():g} s; expected 0 to "
                     f"duration={duration:g}, in seconds"
                 )
             if len(c) and (c.is_floating_point() or not 0 <= int(c.min()) <= int(c.max()) < channels):

@@ -195,6 +195,12 @@ def test_people_are_told_that_a_quick_run_proves_nothing(quick, monkeypatch, cap
     assert ("proves nothing" in capsys.readouterr().out) == quick
 
 
+def test_what_rounding_leaves_of_a_mean_is_shown_as_nothing():
+    gaps = [systems.Measured("even", (0.03, -0.03 + 1e-9)), systems.Measured("small", (2e-9, 4e-9))]
+    found = systems.Reproduction("x", "Title", "Source", gaps, "nothing", systems.Setting(), 1.0)
+    assert [row[2] for row in found.table()[1]] == ["0 ± 0.042", "3e-09 ± 1.4e-09"]
+
+
 def test_unknown_system_is_one_line(capsys):
     assert run(["reproduce", "tempotrom"]) == 2
     assert "did you mean 'tempotron'" in capsys.readouterr().err

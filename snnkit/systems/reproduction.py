@@ -146,7 +146,10 @@ class Reproduction:
         """Columns and rows for people."""
         rows = []
         for r in self.rows:
-            ours = f"{r.mean:.4g}" + (f" ± {r.spread:.2g}" if len(r.values) > 1 else "") if r.values else "–"
+            mean = (
+                0.0 if abs(r.mean) < 1e-6 * r.spread else r.mean
+            )  # what rounding left of a sum is no figure
+            ours = f"{mean:.4g}" + (f" ± {r.spread:.2g}" if len(r.values) > 1 else "") if r.values else "–"
             verdict = "" if r.passed is None else "yes" if r.passed else "no"
             rows.append([r.what, r.published or "–", ours, str(len(r.values)), r.bar or "–", verdict])
         return ["", "published", "here", "seeds", "bar", "reached"], rows

@@ -22,11 +22,8 @@ SOURCE = (
     "code github.com/QVPR/VPRSNN"
 )
 CHOICES = {"dataset": routes.NAMES}
-MODULE, NEURONS, EPOCHS = (
-    25,
-    400,
-    30,
-)  # places of a module, its excitatory neurons, showings of each traversal
+MODULE, NEURONS = 25, 400  # places of a module, its excitatory neurons
+EPOCHS = 30  # showings of each traversal
 OFF = 1.0  # a neuron cannot answer more than all references: none is removed
 LIMITS = (OFF, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05)  # of the share of references that a neuron answers
 Counts = NDArray[np.int64]
@@ -135,12 +132,8 @@ def run(setting: Setting) -> Reproduction:
     start = time.perf_counter()
     route = routes.load(setting)
     images = routes.contrast(route)
-    plan = {
-        "neurons": 40 if setting.quick else NEURONS,
-        "epochs": 6 if setting.quick else EPOCHS,
-        "level": True,
-    }
-    size = 12 if setting.quick else MODULE
+    neurons, epochs, size = (40, 6, 12) if setting.quick else (NEURONS, EPOCHS, MODULE)
+    plan = {"neurons": neurons, "epochs": epochs, "level": True}
     found = [_modules(setting, route, images, plan, size, seed) for seed in setting.seeds]
     control = _modules(setting, route, images, {**plan, "level": False}, size, setting.seeds[0])
     plain = [similarity(m, 0) for m in found]

@@ -141,7 +141,7 @@ def astrocyte_stdp(
         add: what a spike adds to them.
         dale: weights keep the sign of their pre neuron; False allows -w_max..w_max, as for inputs.
         tau_u: time constant of a synaptic current in which only the last spike counts [s], with a neuron that decays its input as
-            such; None sends w at each spike.
+            such (`CubaLIF`); None sends w at each spike, as neurons without a synaptic current want it (`LIF`).
     """
     traces = {"r": Trace("pre", tau, add=add), "q": Trace("post", tau, add=add)}
     if tau_u is not None:

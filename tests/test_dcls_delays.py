@@ -310,14 +310,16 @@ def test_a_quick_run_goes_on_where_it_stopped(tmp_path, capsys):
         assert f"{arm}: test accuracy, epoch chosen on validation" in rows
     energy = [r for w, r in rows.items() if w.startswith(LEARNED) and "energy" in w]
     assert len(energy) == 3 and all(r["mean"] > 0 and "delays" in r["note"] for r in energy)
-    assert "8 for certain" in energy[0]["note"] and "no limit" in energy[2]["note"]
+    assert "8 are certain" in energy[0]["note"] and "no published limit" in energy[2]["note"]
     assert not any("delays" in r["note"] for w, r in rows.items() if w.startswith(SHORT) and "energy" in w)
     held = first["details"]["delays on chips"]
-    assert held["xylo"] == "refuses delays up to 24 steps: it has none" and "holds 14" in held["truenorth"]
+    assert held["xylo"] == "refused: delays up to 24 steps, but xylo has no synaptic delays"
+    assert "holds up to 14" in held["truenorth"]
     assert first["details"]["arms"][SHORT][0]["last"] == rows[f"{SHORT}: test accuracy, last epoch"]["mean"]
     assert (out / "delays.png").stat().st_size > 5000 and (out / "accuracy.png").stat().st_size > 5000
-    assert len(list(keep.iterdir())) == len(ARMS)
-    (keep / next(p.name for p in keep.iterdir() if "recurrent" in p.name)).unlink()
+    kept = list((keep / "dcls-delays-coincidence").iterdir())
+    assert len(kept) == len(ARMS)
+    next(p for p in kept if "recurrent" in p.name).unlink()
     assert run(command) == 0
     again = json.loads(capsys.readouterr().out)
     strip = [[r["values"] for r in result["rows"]] for result in (first, again)]

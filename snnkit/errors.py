@@ -19,4 +19,5 @@ def nearest(word: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     close = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}There are: {', '.join(known)}"
+    names = ", ".join(name or "''" for name in known)
+    return f"{hint}There are: {names}"

@@ -198,6 +198,7 @@ def test_learned_inhibition_has_the_gradients_of_finite_differences(learn):
         ({"learn": "all"}, "unknown learn"),
         ({"learn": "weights"}, "in a row"),
         ({"learn": "weights", "shape": (2, 3)}, "in a row"),
+        ({"learn": "weight"}, "There are: '', strength, weights"),
     ],
 )
 def test_mistakes_in_inhibition_are_said(options, words):

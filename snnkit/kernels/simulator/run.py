@@ -70,11 +70,14 @@ class Job:
     _next: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def take(self, most: int) -> tuple[int, int]:
-        """The next samples that nobody has."""
+    def take(self) -> tuple[int, int]:
+        """The next samples that nobody has: many at first and few in the end, so that all threads end together."""
+        B = int(self.sizes[1])
         with self._lock:
-            first, last = self._next, min(self._next + most, int(self.sizes[1]))
-            self._next = last
+            first = self._next
+            share = (B - first) // (2 * self.threads)
+            most = 1 if self.before else max(1, B // (32 * self.threads), min(64, share))
+            self._next = last = min(first + most, B)
         return first, last
 
 
@@ -102,10 +105,8 @@ class Worker:
 
     def run(self) -> Worker:
         job, cursor = self.job, self.own["cursor"]
-        B = int(job.sizes[1])
-        most = 1 if job.before else max(1, min(64, B // (4 * job.threads)))
         while True:
-            first, last = job.take(most)
+            first, last = job.take()
             if first == last:
                 return self
             if job.before:
@@ -122,11 +123,13 @@ class Worker:
 
     def make_room(self) -> None:
         """A larger output buffer when there is no room for another step."""
-        out, values = self.own["out"], self.own["out_values"]
-        if self.own["cursor"][3] + self.job.sizes[2] <= len(out):
+        used = int(self.own["cursor"][3])
+        if used + self.job.sizes[2] <= len(self.own["out"]):
             return
-        self.own["out"] = np.concatenate([out, np.empty(len(out), out.dtype)])
-        self.own["out_values"] = np.concatenate([values, np.empty(len(values), values.dtype)])
+        for name in ("out", "out_values"):
+            old = self.own[name]
+            self.own[name] = np.empty(2 * len(old), old.dtype)
+            self.own[name][:used] = old[:used]  # the rest is not touched: its pages would have to be fetched
 
 
 @nb.njit(cache=True, nogil=True)

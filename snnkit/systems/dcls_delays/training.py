@@ -68,8 +68,11 @@ class Schedules:
         for optimiser in self.optimisers:
             optimiser.zero_grad()
         loss.backward()
-        if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.clip)
+        if (
+            self.clip is not None
+            and not nn.utils.clip_grad_norm_(self.net.parameters(), self.clip).isfinite()
+        ):
+            return  # gradients beyond float32 say nothing, not even where to
         for optimiser in self.optimisers[: 1 if resting else 2]:
             optimiser.step()
 

@@ -327,11 +327,12 @@ def _unit_factor(module: nn.Module) -> float | None:
 
 def _count_linear(module: Any, x: Any, unit: float, y: Tensor, total: LayerActivity) -> None:
     events, _ = _events(x, unit)
-    total.fan_in, total.dense_macs = module.in_features, module.weight.numel()
+    several = getattr(module, "kernel_count", 1)  # synapses between two neurons
+    total.fan_in, total.dense_macs = several * module.in_features, module.weight.numel()
     if events is None:
         total.macs += math.prod(x.shape[:-1]) * total.dense_macs
     else:
-        total.synops += _sum(events) * module.out_features
+        total.synops += _sum(events) * several * module.out_features
 
 
 def _count_conv(module: Any, x: Any, unit: float, y: Tensor, total: LayerActivity) -> None:

@@ -598,6 +598,7 @@ def test_the_page_of_delays_runs():
     scope: dict = {}
     exec("\n".join(blocks[:3]), scope)  # noqa: S102 (the examples of our own page)
     assert scope["net"][0].sigma == pytest.approx(0.5) and scope["chip"][0].form == "integer"
+    assert scope["twice"].delay.shape == (2, 140, 256)
     exec(blocks[3], scope)  # noqa: S102
     assert scope["found"].spikes["1"].counts().sum() > 0 and scope["net"][0].delay.grad.abs().sum() > 0
     assert scope["cell"].gradient == "eventprop"

@@ -130,6 +130,10 @@ def _weights_refusals(layer: Any) -> list[str]:
         wrong.append("has a bias, a current that is no event; write bias=False")
     if layer.weight.device.type != "cpu":
         wrong.append(f"is on {layer.weight.device}; the kernels run on the CPU, write net.cpu()")
+    if getattr(layer, "kernel_count", 1) > 1:
+        wrong.append(
+            f"has kernel_count={layer.kernel_count}, several synapses per pair; write kernel_count=1"
+        )
     if getattr(layer, "form", "") == "gaussian":
         wrong.append('spreads every spike over a window; write form="two-tap" or "integer"')
     return wrong

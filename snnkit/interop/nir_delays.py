@@ -32,6 +32,17 @@ def back(t: Tensor) -> Tensor:
     return t.movedim(0, -1)
 
 
+def unwritable(layer: nn.Module) -> str:
+    """What of a layer has no node, and what to do about it; empty if nothing."""
+    several = getattr(layer, "kernel_count", 1)
+    if several == 1:
+        return ""
+    return (
+        f"kernel_count={several}, and NIR's matrices hold one synapse per pair of neurons (train with kernel_count=1, or keep the "
+        "network in snnkit and save its weights with snnkit.training.save_weights)"
+    )
+
+
 def weights_node(
     layer: DelayedLinear | DelayedConv2d, weight: Tensor, bias: Tensor | None, shape: tuple[int, ...]
 ) -> nir.NIRNode:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from snnkit.activity import layer_names
 from snnkit.errors import UserError
-from snnkit.interop.nir_delays import delay_node, turned, weights_node
+from snnkit.interop.nir_delays import delay_node, turned, unwritable, weights_node
 from snnkit.layers import (
     AvgPool2d,
     BatchNorm,
@@ -133,6 +133,8 @@ def _chain(net: nn.Module) -> list[Layer]:
             )
         elif not isinstance(module, KNOWN):
             problems.append(f"{name} is a {type(module).__name__}")
+        elif several := unwritable(module):
+            problems.append(f"{name} is a {type(module).__name__} with {several}")
         elif isinstance(module, Membrane) and not _familiar(module):
             problems.append(f"{name} is a {type(module).__name__}, a neuron with a step of its own")
         elif isinstance(module, Membrane) and (untold := _untold(module)):

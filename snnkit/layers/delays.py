@@ -34,16 +34,22 @@ class DelayedLinear(Delayed):
         "integer"    k_n = [n = round(d)]: what chips do. In training the gradient is that of the two taps around d, so
                      delays are learned aware of their rounding
 
-    `kind` "synaptic" has one delay per synapse, "axonal" one per input, "dendritic" one per output. Two-tap and integer delays
-    run event-driven on sparse input, else on kernels for dense input; the Gaussian runs by transform in training. All agree up
-    to rounding. In evaluation, `scan` and `step`, later input never touches earlier output, and for sparse input a sequence
-    cut anywhere gives the same bits.
+    `kind` "synaptic" has one delay per synapse, "axonal" one per input, "dendritic" one per output. With `kernel_count` above 1
+    (DCLS's name for it) so many synapses, each with its own weight and delay, lead from every input to every output:
+
+        y[t, o] = b_o + Σ_i Σ_j w[j, i, o] · Σ_n k_n(d[j, i, o]) · x[t - n, i],  j = 0 .. kernel_count - 1
+
+    Two-tap and integer delays run event-driven on sparse input, else on kernels for dense input; the Gaussian runs by
+    transform in training. All agree up to rounding. In evaluation, `scan` and `step`, later input never touches earlier
+    output, and for sparse input a sequence cut anywhere gives the same bits.
 
     Args:
         n_in, n_out: number of input and output channels.
         max_delay: longest delay [s], a whole number of steps.
         dt: time between input samples [s].
         form, kind: see above.
+        kernel_count: synapses per pair of neurons, for kind "synaptic". Weights start in ±sqrt(3 / (kernel_count·n_in)), so that
+            the output has the same variance. Two-tap and integer delays cost so many times as much, the Gaussian little more.
         sigma: width σ of the Gaussian, in steps; default half the window and a bit, as published. An attribute: set it any time.
         bias: add a learnable constant to every output in every step.
         learn_delays: whether `delay` is a parameter.
@@ -52,10 +58,11 @@ class DelayedLinear(Delayed):
         tail: time by which `layer(x)` answers more steps than it got, so that late spikes ring out [s].
         generator: random numbers for weights and delays; default torch's own.
 
-    Shapes: `T B n_in` to `T+tail B n_out`. `weight` is `n_in n_out` (not as in torch), `delay` likewise with 1 for the axis
-    that its kind has not. Delays are held in steps, which is what their learning rate refers to; `delay_seconds` shows seconds.
-    After each step of the optimiser call `clamp_()`, or `clamp_delays(net)`; until then a delay outside of its range acts as
-    the border. The state is what is still under way.
+    Shapes: `T B n_in` to `T+tail B n_out`. `weight` is `n_in n_out` (not as in torch), or
+    `kernel_count n_in n_out` with several per pair; `delay` likewise, with 1 for the axis that its kind has not. Delays are
+    held in steps, which is what their learning rate refers to; `delay_seconds` shows seconds. After each step of the optimiser
+    call `clamp_()`, or `clamp_delays(net)`; until then a delay outside of its range acts as the border. The state is what is
+    still under way.
 
     >>> layer = DelayedLinear(1, 1, max_delay=3e-3, dt=1e-3, initial_delay=2e-3)
     >>> x = torch.zeros(5, 1, 1); x[0] = 1.0
@@ -74,6 +81,7 @@ class DelayedLinear(Delayed):
         dt: float,
         form: str = "two-tap",
         kind: str = "synaptic",
+        kernel_count: int = 1,
         sigma: float | None = None,
         bias: bool = False,
         learn_delays: bool = True,
@@ -81,15 +89,21 @@ class DelayedLinear(Delayed):
         tail: float = 0.0,
         generator: torch.Generator | None = None,
     ):
-        check_sizes("DelayedLinear", n_in=n_in, n_out=n_out)
+        check_sizes("DelayedLinear", n_in=n_in, n_out=n_out, kernel_count=kernel_count)
         super().__init__()
         self._init_delays(max_delay, dt, form, kind, KINDS, sigma, tail)
-        self.in_features, self.out_features = n_in, n_out
-        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        if kernel_count > 1 and kind != "synaptic":
+            raise UserError(
+                f'DelayedLinear: kernel_count={kernel_count} gives every pair of neurons delays of its own, and with kind="{kind}" synapses share '
+                f'theirs; write kind="synaptic" or kernel_count=1'
+            )
+        self.in_features, self.out_features, self.kernel_count = n_in, n_out, int(kernel_count)
+        several = (self.kernel_count,) if kernel_count > 1 else ()
+        self.weight = nn.Parameter(torch.empty(*several, n_in, n_out))
         self.bias = nn.Parameter(torch.empty(n_out)) if bias else None
-        init_synapses(self.weight.t(), self.bias, generator)
+        init_synapses(self.weight.movedim(-1, 0), self.bias, generator)
         shape = 1 if kind == "dendritic" else n_in, 1 if kind == "axonal" else n_out
-        self._make_delay(shape, initial_delay, learn_delays, generator)
+        self._make_delay((*several, *shape), initial_delay, learn_delays, generator)
 
     # -- the three verbs --------------------------------------------------------------------------------------------
 
@@ -123,7 +137,7 @@ class DelayedLinear(Delayed):
         kernel = self._kernel
         if self.kind == "synaptic":
             given = Rows(x.rowptr, x.indices, x.values, x.shape[1]) if isinstance(x, EventTensor) else x
-            delay = self.delay.expand(self.in_features, self.out_features)
+            delay = self.delay.expand(self.weight.shape)
             y = delayed(given, self.weight, delay, kernel, rows=rows, start=start, exact=exact)
             return (y, y) if whole else self._add_bias(y)
         if self.kind == "axonal":
@@ -176,4 +190,5 @@ class DelayedLinear(Delayed):
         return f"DelayedLinear({self.in_features}, {self.out_features})"
 
     def extra_repr(self) -> str:
-        return ", ".join([f"{self.in_features}, {self.out_features}", *self._said()])
+        parts = [f"{self.in_features}, {self.out_features}", *self._said()]
+        return ", ".join(parts + [f"kernel_count={self.kernel_count}"] * (self.kernel_count > 1))

@@ -6,6 +6,9 @@
     integer     k_n(d) = [n = round(d)], with the gradient of two taps for d, which see its place between the steps
     gaussian    k_n(d) = g_n / Σ_m g_m, g_n = exp(-((n - d)/σ)²/2): mass one inside the window for every σ
 
+Weights and delays `k in out` are k synapses from every input to every output, whose products add up. Dense kernels of taps
+are summed before their product, which does not grow with k; two taps see the input k times.
+
 All routes give the same numbers up to rounding: `events` and `lanes` (two taps), `events` and `spectral` (gaussian), and
 `conv`, which is torch's own convolution and runs on every device, compiled, and with derivatives of any order.
 """
@@ -13,6 +16,7 @@ All routes give the same numbers up to rounding: `events` and `lanes` (two taps)
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -63,8 +67,8 @@ def delayed(
 
     Args:
         x: `T batch in`, or events.
-        weight, delay: `in out`; delays in steps. Outside of 0 .. longest they count as the nearest border, with the gradient
-            of it, so that they can come back.
+        weight, delay: `in out`, or `k in out` for k synapses per pair; delays in steps. Outside of 0 .. longest they count as
+            the nearest border, with the gradient of it, so that they can come back.
         kernel: form, window and width.
         rows: steps of the result.
         start: what is under way at the start, `steps batch out`.
@@ -78,13 +82,18 @@ def delayed(
         rows_of = x if isinstance(x, Rows) else find()
         dense = None if isinstance(x, Rows) or not x.requires_grad else x
         if kernel.form == "gaussian":
-            return _Windows.apply(dense, *rows_of, gaussian(weight, delay, kernel), start, rows)
+            return _Windows.apply(dense, *rows_of, summed_taps(weight, delay, kernel), start, rows)
+        if weight.dim() == 3:
+            rows_of, dense = _repeat_rows(rows_of, weight), None if dense is None else _repeat(dense, weight)
+            weight, delay = weight.flatten(0, 1), delay.flatten(0, 1)
         return _Taps.apply(dense, *rows_of, weight, delay, start, kernel, rows)
     if isinstance(x, Rows):
-        x = _dense(x, len(weight), weight)
+        x = _dense(x, weight.shape[-2], weight)
     if route == "lanes":
+        if weight.dim() == 3:
+            x, weight, delay = _repeat(x, weight), weight.flatten(0, 1), delay.flatten(0, 1)
         return _Lanes.apply(x, weight, delay, start, kernel, rows)
-    taps = gaussian(weight, delay, kernel) if kernel.form == "gaussian" else taps_of(weight, delay, kernel)
+    taps = summed_taps(weight, delay, kernel)
     y = convolve(x, taps, rows) if route == "spectral" else convolve_plain(x, taps, rows)
     return y if start is None else torch.cat([y[: len(start)] + start[:rows], y[len(start) :]])
 
@@ -108,7 +117,7 @@ def _native(weight: Tensor) -> bool:
 def _look(x: Tensor | Rows, weight: Tensor, route: str | None) -> tuple[Callable[[], Rows], float]:
     """How to find the events of x, and how dense they are."""
     if isinstance(x, Rows):
-        return lambda: x, len(x.indices) / max(1, (len(x.rowptr) - 1) * len(weight))
+        return lambda: x, len(x.indices) / max(1, (len(x.rowptr) - 1) * weight.shape[-2])
     if route is not None or not _native(weight):
         return lambda: _find(x), 1.0
     flat = x.detach().reshape(-1, x.shape[2])
@@ -132,6 +141,19 @@ def _dense(x: Rows, channels: int, like: Tensor) -> Tensor:
     at = torch.repeat_interleave(torch.arange(len(out), device=like.device), x.rowptr.diff())
     out[at, x.indices.long()] = 1.0 if x.values is None else x.values.to(like.dtype)
     return out.view(x.steps, x.batch, channels)
+
+
+def _repeat(x: Tensor, weight: Tensor) -> Tensor:
+    """The channels of x once for each of the k synapses in `k in out`: `T batch k*in`."""
+    return x.repeat(1, 1, len(weight))
+
+
+def _repeat_rows(x: Rows, weight: Tensor) -> Rows:
+    """The same for events: k in place of each, in the order of time."""
+    k, channels = weight.shape[:2]
+    first = channels * torch.arange(k, dtype=x.indices.dtype, device=x.indices.device)
+    values = None if x.values is None else x.values.repeat_interleave(k)
+    return Rows(x.rowptr * k, (x.indices.unsqueeze(1) + first).flatten(), values, x.batch)
 
 
 # -- taps ---------------------------------------------------------------------------------------------------------------
@@ -164,6 +186,13 @@ def parts(delay: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
     if kernel.form == "integer":
         rest = (rest >= 0.5).to(rest.dtype) + (rest - rest.detach())
     return inside.detach().floor(), rest
+
+
+def summed_taps(weight: Tensor, delay: Tensor, kernel: Kernel) -> Tensor:
+    """Taps times weights as a dense kernel `W in out`; those of several synapses add up."""
+    if weight.dim() == 3:
+        return reduce(torch.add, (summed_taps(w, d, kernel) for w, d in zip(weight, delay, strict=True)))
+    return gaussian(weight, delay, kernel) if kernel.form == "gaussian" else taps_of(weight, delay, kernel)
 
 
 def taps_of(weight: Tensor, delay: Tensor, kernel: Kernel) -> Tensor:

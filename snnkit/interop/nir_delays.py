@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from snnkit.errors import UserError
 from snnkit.layers import Conv2d, DelayedConv2d, DelayedLinear, Linear
 
-LAYERS = {kind.__name__: kind for kind in (DelayedLinear, DelayedConv2d)}
+DELAYED = (DelayedLinear, DelayedConv2d)
+LAYERS = {kind.__name__: kind for kind in DELAYED}
 
 
 def turned(t: Tensor) -> Tensor:
@@ -43,12 +44,12 @@ def unwritable(layer: nn.Module) -> str:
     )
 
 
-def weights_node(
-    layer: DelayedLinear | DelayedConv2d, weight: Tensor, bias: Tensor | None, shape: tuple[int, ...]
-) -> nir.NIRNode:
-    """The weights `out in ...` (with a norm taken up, maybe) on input of this shape, and everything that makes the layer again."""
+def delays_of(layer: nn.Module) -> dict[str, Any]:
+    """What the node of weights holds beside them so that the layer can be made again; nothing for layers without delays."""
+    if not isinstance(layer, DELAYED):
+        return {}
     steps = turned(layer.delay.detach()).cpu().contiguous()
-    meta = {
+    return {
         "snnkit_kind": type(layer).__name__,
         "delay": steps.double().numpy() * layer.dt,
         "delay_steps": steps.numpy(),
@@ -60,20 +61,6 @@ def weights_node(
         "tail": layer.tail * layer.dt,
         "learn_delays": isinstance(layer.delay, nn.Parameter),
     }
-    array = weight.detach().cpu().contiguous().numpy()
-    held = None if bias is None else bias.detach().cpu().contiguous().numpy()
-    if isinstance(layer, DelayedLinear):
-        return nir.Linear(array, metadata=meta) if held is None else nir.Affine(array, held, metadata=meta)
-    return nir.Conv2d(
-        input_shape=shape[1:],
-        weight=array,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        groups=layer.groups,
-        bias=np.zeros(layer.out_channels, np.float32) if held is None else held,
-        metadata=meta | {"bias": held is not None},
-    )
 
 
 def delay_node(name: str, layer: DelayedLinear | DelayedConv2d, shape: tuple[int, ...]) -> nir.Delay | None:
@@ -131,8 +118,10 @@ def read_weights(
     last = next(reversed(before), None)
     if last is None or not isinstance(before[last], Delay):
         return plain
-    seconds = _axonal(last, before.pop(last).seconds, plain, node, dt)
-    longest = float(np.ceil(float(seconds.max()) / float(dt or 0) - 1e-6)) * float(dt or 0)
+    if dt is None:
+        raise UserError(f"the Delay node {last} before it needs a time step; pass dt, such as dt=1e-3")
+    seconds = _axonal(last, before.pop(last).seconds, plain)
+    longest = float(np.ceil(float(seconds.max()) / dt - 1e-6)) * dt
     like = DelayedLinear if isinstance(plain, Linear) else DelayedConv2d
     initial = seconds.view(-1, *(1,) * (plain.weight.dim() - 1))
     return _delayed(
@@ -140,10 +129,8 @@ def read_weights(
     )
 
 
-def _axonal(name: str, seconds: Tensor, plain: Linear | Conv2d, node: Any, dt: float | None) -> Tensor:
+def _axonal(name: str, seconds: Tensor, plain: Linear | Conv2d) -> Tensor:
     """The delays [s] of a Delay node, one or one per input channel of the weights behind it."""
-    if dt is None:
-        raise UserError(f"the Delay node {name} before it needs a time step; pass dt, such as dt=1e-3")
     channels = plain.in_features if isinstance(plain, Linear) else plain.in_channels
     if isinstance(plain, Conv2d) and seconds.numel() > channels and seconds.numel() % channels == 0:
         every = seconds.view(channels, -1)

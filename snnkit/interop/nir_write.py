@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from snnkit.activity import layer_names
 from snnkit.errors import UserError
-from snnkit.interop.nir_delays import delay_node, turned, unwritable, weights_node
+from snnkit.interop.nir_delays import DELAYED, delay_node, delays_of, turned, unwritable
 from snnkit.interop.nir_neurons import TIME_CONSTANTS, array, neuron_node
 from snnkit.layers import (
     AvgPool2d,
@@ -145,7 +145,6 @@ def _chain(net: nn.Module) -> list[Layer]:
     return layers
 
 
-DELAYED = (DelayedLinear, DelayedConv2d)
 KNOWN = (
     nn.Linear,
     Conv2d,
@@ -258,21 +257,17 @@ def _node(layer: Layer, shape: Shape) -> tuple[nir.NIRNode, Shape]:
             raise UserError(
                 f"layer {layer.name} takes {module.in_features} inputs but gets shape {shape}{hint}"
             )
-        if isinstance(module, DelayedLinear):
-            assert layer.weight is not None
-            return weights_node(module, layer.weight, layer.bias, shape), (module.out_features,)
-        weight = array(layer.weight)
+        weight, meta = array(layer.weight), delays_of(module)
         if layer.bias is None:
-            return nir.Linear(weight), (module.out_features,)
-        return nir.Affine(weight, array(layer.bias)), (module.out_features,)
+            return nir.Linear(weight, metadata=meta), (module.out_features,)
+        return nir.Affine(weight, array(layer.bias), metadata=meta), (module.out_features,)
     if isinstance(module, Flatten):
         return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1), (math.prod(shape),)
     channels = module.in_channels if isinstance(module, nn.Conv2d | DelayedConv2d) else shape[0]
     if len(shape) != 3 or shape[0] != channels:
         raise UserError(f"layer {layer.name} takes input of shape ({channels}, H, W) but gets {shape}")
     if isinstance(module, DelayedConv2d):
-        assert layer.weight is not None
-        return weights_node(module, layer.weight, layer.bias, shape), module.output_shape(shape)
+        return _conv(layer, module, shape), module.output_shape(shape)
     try:
         out = tuple(module.rows(_blank(layer, shape))[0].shape)  # type: ignore[operator]
     except RuntimeError as error:
@@ -287,7 +282,7 @@ def _node(layer: Layer, shape: Shape) -> tuple[nir.NIRNode, Shape]:
     return kind(*sizes), out
 
 
-def _conv(layer: Layer, module: Conv2d, shape: Shape) -> nir.Conv2d:
+def _conv(layer: Layer, module: Conv2d | DelayedConv2d, shape: Shape) -> nir.Conv2d:
     bias = np.zeros(module.out_channels, np.float32) if layer.bias is None else array(layer.bias)
     return nir.Conv2d(
         input_shape=shape[1:],
@@ -297,7 +292,7 @@ def _conv(layer: Layer, module: Conv2d, shape: Shape) -> nir.Conv2d:
         dilation=module.dilation,
         groups=module.groups,
         bias=bias,
-        metadata={"bias": layer.bias is not None},
+        metadata={**delays_of(module), "bias": layer.bias is not None},
     )
 
 

@@ -82,42 +82,19 @@ class Sample(naive.Sample):
         for part in self.parts:
             if part.recurrent:
                 (self.launch if part.late else self.deliver)(part, spikes, s)
-        self.ring = torch.cat([self.ring[1:], torch.zeros_like(self.ring[:1])])
-        for part in self.parts:
-            if part.rule is not None and part.rule.on_post is not None:
-                for j in spikes:
-                    self.touch(part, ("post", j), part.rule.on_post)
-        self.trace(inputs, spikes)
-        self.counts = {"n_in": self.scalar(float(len(inputs))), "n_out": self.scalar(float(len(spikes)))}
-        self.spiked = inputs, spikes
-        for part in self.parts:
-            if part.rule is not None and part.rule.each_step is not None:
-                self.each(part)
-        self.modulate()
+        self.finish(inputs, spikes)
         self.t += 1
         return s
 
     def neurons(self):
-        outputs, self.state = reference.step(
-            self.neuron.equation,
-            [row[None] for row in self.ring[0].clone()],
-            self.state,
-            self.neuron_constants,
-            fire=self.neuron._fire(),
-            reset=self.neuron._reset_word(),
-        )
+        found = super().neurons()
         self.history.append(self.state)
-        return outputs[0][0], outputs[0][0].nonzero()[:, 0].tolist()
+        return found
 
     def trace(self, inputs, spikes):
         """Traces of neurons as ever, and those of single synapses."""
+        super().trace(inputs, spikes)
         for part in self.parts:
-            traces = part.rule.traces if part.rule else {}
-            for name, trace in traces.items():
-                who = spikes if part.recurrent or trace.on == "post" else inputs
-                self.remember(part, name, trace, who)
-            for name, trace in traces.items():
-                self.fade(part, name, trace)
             if part.late:
                 self.trace_synapses(part)
 

@@ -4,6 +4,13 @@ import math
 
 import numpy as np
 
+ROUTES = {
+    "two-tap": ("events", "lanes", "conv"),
+    "integer": ("events", "lanes", "conv"),
+    "gaussian": ("events", "spectral", "conv"),
+}
+PAIRS = [(form, route) for form, routes in ROUTES.items() for route in routes]
+
 
 def taps(form, d, window, sigma=1.0):
     """What is left of a spike after 0, 1, ..., window - 1 steps, for a delay of d steps."""

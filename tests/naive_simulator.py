@@ -183,38 +183,47 @@ class Sample:
         for part in self.parts:
             if not part.recurrent:
                 self.deliver(part, inputs, x)
-        slot = self.ring[0].clone()
+        s, spikes = self.neurons()
+        for part in self.parts:
+            if part.recurrent:
+                self.deliver(part, spikes, s)
+        self.finish(inputs, spikes)
+        return s
+
+    def neurons(self):
         outputs, self.state = reference.step(
             self.neuron.equation,
-            [row[None] for row in slot],
+            [row[None] for row in self.ring[0].clone()],
             self.state,
             self.neuron_constants,
             fire=self.neuron._fire(),
             reset=self.neuron._reset_word(),
         )
         s = outputs[0][0]
-        spikes = s.nonzero()[:, 0].tolist()
-        for part in self.parts:
-            if part.recurrent:
-                self.deliver(part, spikes, s)
+        return s, s.nonzero()[:, 0].tolist()
+
+    def finish(self, inputs, spikes):
+        """All after the neurons and what they send: post parts, traces, every step's part, modulators."""
         self.ring = torch.cat([self.ring[1:], torch.zeros_like(self.ring[:1])])
         for part in self.parts:
             if part.rule is not None and part.rule.on_post is not None:
                 for j in spikes:
                     self.touch(part, ("post", j), part.rule.on_post)
-        for part in self.parts:
-            for name, trace in (part.rule.traces if part.rule else {}).items():
-                who = spikes if part.recurrent or trace.on == "post" else inputs
-                self.remember(part, name, trace, who)
-            for name, trace in (part.rule.traces if part.rule else {}).items():
-                self.fade(part, name, trace)
+        self.trace(inputs, spikes)
         self.counts = {"n_in": self.scalar(float(len(inputs))), "n_out": self.scalar(float(len(spikes)))}
         self.spiked = inputs, spikes
         for part in self.parts:
             if part.rule is not None and part.rule.each_step is not None:
                 self.each(part)
         self.modulate()
-        return s
+
+    def trace(self, inputs, spikes):
+        for part in self.parts:
+            for name, trace in (part.rule.traces if part.rule else {}).items():
+                who = spikes if part.recurrent or trace.on == "post" else inputs
+                self.remember(part, name, trace, who)
+            for name, trace in (part.rule.traces if part.rule else {}).items():
+                self.fade(part, name, trace)
 
     def deliver(self, part, spikes, values):
         rule = part.rule

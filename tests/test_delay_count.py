@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_delays import PAIRS, ROUTES
 from naive_delays import delayed as naive
 from torch import nn
 
@@ -32,12 +33,6 @@ from snnkit.neurons import IF, LIF, CubaLIF, LeakyIntegrator
 from snnkit.training import fit, load_weights, rate_cross_entropy, save_weights
 
 MS = 1e-3
-ROUTES = {
-    "two-tap": ("events", "lanes", "conv"),
-    "integer": ("events", "lanes", "conv"),
-    "gaussian": ("events", "spectral", "conv"),
-}
-PAIRS = [(form, route) for form, routes in ROUTES.items() for route in routes]
 
 
 def layer_of(form="two-tap", k=3, n_in=5, n_out=4, longest=6, seed=0, **options):

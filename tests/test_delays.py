@@ -10,8 +10,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_delays import PAIRS, ROUTES, taps
 from naive_delays import delayed as naive
-from naive_delays import taps
 
 import snnkit
 from snnkit.errors import UserError
@@ -33,12 +33,6 @@ from snnkit.layers import (
 from snnkit.neurons import IF, LIF
 
 MS = 1e-3
-ROUTES = {
-    "two-tap": ("events", "lanes", "conv"),
-    "integer": ("events", "lanes", "conv"),
-    "gaussian": ("events", "spectral", "conv"),
-}
-PAIRS = [(form, route) for form, routes in ROUTES.items() for route in routes]
 
 
 def drive(T=9, B=3, n_in=5, n_out=4, K=4, *, density=0.4, dtype=torch.float64, seed=0, graded=True):

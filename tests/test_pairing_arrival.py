@@ -8,6 +8,7 @@ import naive_arrival as naive
 import numpy as np
 import pytest
 import torch
+from drawn_liquids import liquids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_cases import BY_NAME, CASES, MS, M, N, cell, interpret, poisson
@@ -177,36 +178,12 @@ NEURONS = [
 ]
 
 
-@st.composite
-def projections(draw, n_pre, n_post, ports, back):
-    """Delays of up to 10 steps, one for all or one for each synapse."""
-    seed = draw(st.integers(0, 10**6))
-    p = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-    made = Projection.random(n_pre, n_post, p=p, w=lambda g, n: g.normal(0.15, 0.3, n), seed=seed)
-    latest = draw(st.integers(int(back), 10))
-    g = np.random.default_rng(seed)
-    one = draw(st.booleans())
-    delay = np.full(len(made), latest) if one else g.integers(int(back), latest + 1, len(made))
-    port = draw(st.integers(0, ports - 1)) if one else g.integers(0, ports, len(made))
-    return made.replaced(delay=delay * MS, port=port, rule=draw(st.sampled_from(RULES)))
-
-
-@st.composite
-def liquids(draw):
-    """Both pairings side by side."""
-    neuron = draw(st.sampled_from(NEURONS))
-    ports = len(neuron.equation.ports)
-    channels, size = draw(st.integers(1, 7)), draw(st.integers(1, 14))
-    parts = [{}, {}]
-    for back, most in ((False, 2), (True, 2)):
-        for k in range(draw(st.integers(0 if back else 1, most))):
-            parts[back][f"{'back' if back else 'drive'}{k}"] = draw(
-                projections(size if back else channels, size, ports, back)
-            )
-    return Liquid(neuron, *parts, dense=draw(st.sampled_from([None, False])))
-
-
-@given(liquids(), st.integers(0, 10**6), st.booleans(), st.integers(0, 25))
+@given(
+    liquids(NEURONS, RULES, channels=7, size=14, longest=10),
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.integers(0, 25),
+)
 @settings(max_examples=25, deadline=None)
 def test_any_liquid_is_its_twin_in_one_piece_or_two(liquid, seed, graded, cut):
     g = torch.Generator().manual_seed(seed)

@@ -1,9 +1,9 @@
 """Liquids drawn by chance against the plain simulator: structure, delays, ports, storage, rules, graded input."""
 
 import naive_simulator as naive
-import numpy as np
 import pytest
 import torch
+from drawn_liquids import liquids
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulator_cases import MS, interpret
@@ -30,33 +30,6 @@ NEURONS = [
 ]
 
 
-@st.composite
-def projections(draw, n_pre, n_post, ports, back):
-    seed = draw(st.integers(0, 10**6))
-    p = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-    made = Projection.random(n_pre, n_post, p=p, w=lambda g, n: g.normal(0.15, 0.3, n), seed=seed)
-    latest = draw(st.integers(int(back), 5))
-    g = np.random.default_rng(seed)
-    one = draw(st.booleans())
-    delay = np.full(len(made), latest) if one else g.integers(int(back), latest + 1, len(made))
-    port = draw(st.integers(0, ports - 1)) if one else g.integers(0, ports, len(made))
-    return made.replaced(delay=delay * MS, port=port, rule=draw(st.sampled_from(RULES)))
-
-
-@st.composite
-def liquids(draw):
-    neuron = draw(st.sampled_from(NEURONS))
-    ports = len(neuron.equation.ports)
-    M, N = draw(st.integers(1, 9)), draw(st.integers(1, 20))
-    parts = [{}, {}]
-    for back, most in ((False, 2), (True, 2)):
-        for k in range(draw(st.integers(0 if back else 1, most))):
-            parts[back][f"{'back' if back else 'drive'}{k}"] = draw(
-                projections(N if back else M, N, ports, back)
-            )
-    return Liquid(neuron, *parts, dense=draw(st.sampled_from([None, False])))
-
-
 def test_rows_longer_than_a_block_and_late_arrivals_compiled():
     """A compiled run of hundreds of neurons, long delays, and more steps than the ring has slots."""
     liquid = Liquid(
@@ -80,7 +53,7 @@ def interpreted():
 
 
 @pytest.mark.usefixtures("interpreted")
-@given(liquids(), st.integers(0, 10**6), st.booleans(), st.integers(0, 12))
+@given(liquids(NEURONS, RULES), st.integers(0, 10**6), st.booleans(), st.integers(0, 12))
 @settings(max_examples=25, deadline=None)
 def test_any_liquid_is_its_twin_in_one_piece_or_two(liquid, seed, graded, cut):
     g = torch.Generator().manual_seed(seed)

@@ -111,9 +111,8 @@ def read_weights(
                 f"delay_steps has shape {tuple(turned(steps).shape)}; expected {tuple(turned(layer.delay).shape)}"
             )
         layer.delay.copy_(steps)
-        layer.width = torch.tensor(
-            float(meta["sigma"]), dtype=torch.float64
-        )  # as written, in double precision
+        # As written, in double precision.
+        layer.width = torch.tensor(float(meta["sigma"]), dtype=torch.float64)
         return layer
     last = next(reversed(before), None)
     if last is None or not isinstance(before[last], Delay):

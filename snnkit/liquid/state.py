@@ -20,7 +20,7 @@ class LiquidState(NamedTuple):
     synapses: dict[str, Tensor]  # "recurrent.w": weights (and other states) that change [B, synapses]
     past: dict[
         str, Tensor
-    ]  # spikes and traces of the last steps, where rules pair on arrival [B, steps, ...]
+    ]  # spikes and traces of the last steps, for rules that pair on arrival [B, steps, ...]
 
 
 def repeated(state: LiquidState, n: int, row: int = 0) -> LiquidState:

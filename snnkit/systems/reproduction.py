@@ -146,9 +146,8 @@ class Reproduction:
         """Columns and rows for people."""
         rows = []
         for r in self.rows:
-            mean = (
-                0.0 if abs(r.mean) < 1e-6 * r.spread else r.mean
-            )  # what rounding left of a sum is no figure
+            # What rounding left of a sum is no figure.
+            mean = 0.0 if abs(r.mean) < 1e-6 * r.spread else r.mean
             ours = f"{mean:.4g}" + (f" ± {r.spread:.2g}" if len(r.values) > 1 else "") if r.values else "–"
             verdict = "" if r.passed is None else "yes" if r.passed else "no"
             rows.append([r.what, r.published or "–", ours, str(len(r.values)), r.bar or "–", verdict])

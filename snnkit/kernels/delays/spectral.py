@@ -61,9 +61,8 @@ def _space(x: Tensor, kernel: Tensor, rows: int) -> _Space:
     n = max(band.components for band in of.bands)
     want = n * sum(sizes)
     if lease.SMALLEST < want * x.element_size() < SPACE:
-        want = (
-            SPACE // x.element_size()
-        )  # of one size for all layers, so that they share it; what is not used is no memory
+        # Of one size for all layers, so that they share it; what is not used is no memory.
+        want = SPACE // x.element_size()
     room = lease.empty((want,), x.dtype)
     parts = room[: n * sum(sizes)].split([n * size for size in sizes])
     return _Space(of, *(part.view(n, -1) for part in parts))

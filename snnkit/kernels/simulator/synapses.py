@@ -21,9 +21,8 @@ ROW = ["rp_", "off_", "post_"]  # sparse synapses by pre
 COLUMN = ["cp_", "perm_", "pre_of_"]  # and by post
 LATE_ROW = [*ROW, "waits_", "back_"]  # delays of the projection, ascending, and where the past of each lies
 LATE_COLUMN = [*COLUMN, "back_of_"]
-BLOCK = [
-    "block_"
-]  # dense: first and number of pre, first and number of post, offset of the first synapse; where its past lies
+# Dense: first and number of pre, first and number of post, offset of the first synapse; where its past lies.
+BLOCK = ["block_"]
 BLOCK_HEAD = (
     "    first_pre, pres, first_post, posts, base = block_[0], block_[1], block_[2], block_[3], block_[4]"
 )
